@@ -8,7 +8,7 @@
 
 mod backoff;
 pub mod broker;
-//mod client;
+mod client;
 pub mod codec;
 pub mod config;
 pub mod env;
@@ -29,7 +29,7 @@ pub use self::broker::{
     Count, Delay, Delivery, DeliveryCount, Depth, Durability, Fencing, Lease, LeaseLimits,
     Ordering, Publish, Published, QueueSpec, RawMessage, Receipt, Settle, Settled, Settlement,
 };
-//pub use self::client::{Client, Enqueue, JobHandle};
+pub use self::client::{Client, Enqueue, JobHandle};
 pub use self::codec::{Codec, Codecs, JsonCodec, Undecodable};
 #[cfg(feature = "tokio")]
 pub use self::env::TokioEnv;
@@ -41,7 +41,8 @@ pub use self::job::{
     MAX_ERRORS_KEPT, Unique,
 };
 pub use self::ledger::{
-    Accepted, Chore, Claimed, FusedLedger, Ledger, LedgerInfo, Source, SourceSpec, Tended,
+    Accepted, Chore, Claimed, FusedLedger, Ledger, LedgerInfo, Source, SourceSpec, SplitLedger,
+    SplitOptions, Tended,
 };
 pub use self::name::{MAX_NAME_BYTES, QueueName, TaskName};
 pub use self::priority::Priority;

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// What a broker can do. A call beyond it answers `Unsupported`; nothing is ever silently weakened.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, not a state"
+)]
 pub struct Capabilities {
     /// Delivering a message later.
     pub delay: Delay,

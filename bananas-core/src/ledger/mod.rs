@@ -13,7 +13,7 @@ mod claimed;
 mod fused;
 mod limits;
 mod source;
-//mod split;
+mod split;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub use self::claimed::Claimed;
 pub use self::fused::FusedLedger;
 pub use self::limits::MAX_MESSAGE;
 pub use self::source::{Source, SourceSpec};
-//pub use self::split::{SplitLedger, SplitOptions};
+pub use self::split::{SplitLedger, SplitOptions};
 
 use crate::{
     Capabilities, Job, JobId, JobIndex, JobSettled, Outcome, Owner, OwnerRow, QueueName, Renewed,

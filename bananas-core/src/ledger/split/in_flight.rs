@@ -1,0 +1,68 @@
+//! The deliveries behind the jobs that this process runs.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::{Delivery, JobId, Receipt};
+
+/// The deliveries behind the jobs that this process runs, by job.
+///
+/// A job that is delivered again while it runs here keeps running, and its newest receipt is the one that
+/// counts.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<HashMap<JobId, Held>>);
+
+#[derive(Debug)]
+struct Held {
+    receipt: Receipt,
+    lease: Duration,
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the delivery of a job that is about to run.
+    pub(super) fn insert(&self, id: JobId, delivery: &Delivery, lease: Duration) {
+        let held = Held {
+            receipt: delivery.receipt.clone(),
+            lease,
+        };
+        self.lock().insert(id, held);
+    }
+
+    /// Takes over the receipt of a redelivery if the job runs here; answers whether it does.
+    pub(super) fn replace(&self, id: JobId, delivery: &Delivery) -> bool {
+        match self.lock().get_mut(&id) {
+            Some(held) => {
+                held.receipt = delivery.receipt.clone();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The receipt to settle a job with.
+    pub(super) fn receipt(&self, id: JobId) -> Option<Receipt> {
+        self.lock().get(&id).map(|held| held.receipt.clone())
+    }
+
+    /// Forgets a job that has been settled.
+    pub(super) fn remove(&self, id: JobId) {
+        self.lock().remove(&id);
+    }
+
+    /// All receipts with the lease they need.
+    pub(super) fn receipts(&self) -> HashMap<Duration, Vec<Receipt>> {
+        let mut receipts: HashMap<Duration, Vec<Receipt>> = HashMap::new();
+        for held in self.lock().values() {
+            receipts
+                .entry(held.lease)
+                .or_default()
+                .push(held.receipt.clone());
+        }
+        receipts
+    }
+}
