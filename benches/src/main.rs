@@ -1,2 +1,96 @@
-//! Placeholder.
-fn main() {}
+//! Every number Bananas publishes comes from here: `cargo xtask bench`.
+//!
+//! Figures of one run are compared with each other; absolute rates belong to the machine they were taken on.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark reads the clock and prints"
+)]
+
+mod idle;
+mod latency;
+mod raw;
+mod report;
+mod target;
+mod throughput;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::target::Target;
+
+/// Measures Bananas against the raw limit of each backend, in one run.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// What to measure; everything when left out.
+    #[arg(long, value_enum)]
+    target: Vec<Target>,
+
+    /// Jobs per throughput figure.
+    #[arg(long, default_value_t = 200_000)]
+    jobs: u64,
+
+    /// Rounds; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+
+    /// Seconds of each latency figure, at 50 jobs/s.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+
+    /// Leaves out latency, wake-up and idle figures.
+    #[arg(long)]
+    throughput_only: bool,
+
+    /// Prints one JSON object per figure.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A worker that does nothing, in a process of its own.
+    #[command(hide = true)]
+    IdleWorker {
+        /// The database.
+        url: String,
+    },
+    /// Enqueues jobs from a process of its own.
+    #[command(hide = true)]
+    Producer {
+        /// The database.
+        url: String,
+        /// For so many seconds.
+        seconds: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    match &args.command {
+        Some(Command::IdleWorker { url }) => return idle::worker(url).await,
+        Some(Command::Producer { url, seconds }) => return latency::produce(url, *seconds).await,
+        None => {}
+    }
+    let targets = if args.target.is_empty() { Target::ALL.to_vec() } else { args.target.clone() };
+    let mut report = Report::new(args.json);
+    for target in targets {
+        for track in target.tracks() {
+            throughput::measure(target, *track, args.jobs, args.rounds, &mut report).await?;
+        }
+        raw::measure(target, args.jobs, args.rounds, &mut report)?;
+        if !args.throughput_only {
+            latency::measure(target, args.seconds, &mut report).await?;
+            if target.is_sqlite() {
+                latency::measure_across_processes(target, args.seconds, &mut report).await?;
+                idle::measure(target, args.seconds, &mut report)?;
+            }
+        }
+    }
+    Ok(())
+}

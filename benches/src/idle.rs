@@ -1,0 +1,63 @@
+//! What a worker costs that has nothing to do.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bananas::{TaskResult, Track};
+
+use crate::latency::spawn;
+use crate::report::Report;
+use crate::target::{Target, open};
+use crate::throughput::Noop;
+
+async fn run(_job: Noop) -> TaskResult {
+    Ok(())
+}
+
+/// The idle worker's process; it is killed by whoever started it.
+pub(crate) async fn worker(url: &str) -> Result<()> {
+    let app = open(url, Track::Full).await?;
+    Ok(app.worker().handle(run).run_until(bananas::shutdown_signal()).await?)
+}
+
+/// CPU and memory of an idle worker.
+pub(crate) fn measure(target: Target, seconds: u64, report: &mut Report) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut child = spawn(&["idle-worker", &target.url(folder.path())])?;
+    // It starts, and settles down.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = cpu_seconds(child.id())?;
+    std::thread::sleep(Duration::from_secs(seconds));
+    let used = cpu_seconds(child.id())? - before;
+    let resident = resident_mib(child.id())?;
+    child.kill()?;
+    child.wait()?;
+    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+    let percent = used / seconds as f64 * 100.0;
+    report.figure(target.name(), "idle worker, CPU", percent, "% of a core");
+    report.figure(target.name(), "idle worker, resident memory", resident, "MiB");
+    Ok(())
+}
+
+/// User and system time of a process, from `/proc`.
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold spaces; the times are fields 14 and 15.
+    let fields: Vec<&str> =
+        stat.rsplit(") ").next().context("no name in stat")?.split_whitespace().collect();
+    let ticks = |place: usize| -> Result<f64> {
+        Ok(fields.get(place).context("stat is too short")?.parse::<f64>()?)
+    };
+    let per_second = rustix::param::clock_ticks_per_second();
+    #[expect(clippy::cast_precision_loss, reason = "100")]
+    let per_second = per_second as f64;
+    Ok((ticks(11)? + ticks(12)?) / per_second)
+}
+
+fn resident_mib(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.split_whitespace().nth(1).context("no number in VmRSS")?.parse()?;
+    Ok(kib / 1024.0)
+}
