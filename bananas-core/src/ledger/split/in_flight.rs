@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{Delivery, JobId, Receipt};
+use crate::{Claimed, Delivery, JobId, OwnerId, Receipt};
 
 /// The deliveries behind the jobs that this process runs, by job.
 ///
@@ -15,6 +15,7 @@ pub(super) struct InFlight(Mutex<HashMap<JobId, Held>>);
 
 #[derive(Debug)]
 struct Held {
+    owner: OwnerId,
     receipt: Receipt,
     lease: Duration,
 }
@@ -33,14 +34,14 @@ impl InFlight {
         self.lock().insert(id, held);
     }
 
-    /// Takes over the receipt of a redelivery if the job runs here; answers whether it does.
-    pub(super) fn replace(&self, id: JobId, delivery: &Delivery) -> bool {
+    /// Takes over the receipt of a redelivery if this owner runs the job; answers whether it does.
+    pub(super) fn replace(&self, id: JobId, owner: OwnerId, delivery: &Delivery) -> bool {
         match self.lock().get_mut(&id) {
-            Some(held) => {
+            Some(held) if held.owner == owner => {
                 held.receipt = delivery.receipt.clone();
                 true
             }
-            None => false,
+            Some(_) | None => false,
         }
     }
 
@@ -54,10 +55,15 @@ impl InFlight {
         self.lock().remove(&id);
     }
 
-    /// All receipts with the lease they need.
-    pub(super) fn receipts(&self) -> HashMap<Duration, Vec<Receipt>> {
+    /// Forgets everything of an owner that lost its lease: its runs are over.
+    pub(super) fn abandon(&self, owner: OwnerId) {
+        self.lock().retain(|_, held| held.owner != owner);
+    }
+
+    /// All receipts of an owner with the lease they need.
+    pub(super) fn receipts(&self, owner: OwnerId) -> HashMap<Duration, Vec<Receipt>> {
         let mut receipts: HashMap<Duration, Vec<Receipt>> = HashMap::new();
-        for held in self.lock().values() {
+        for held in self.lock().values().filter(|held| held.owner == owner) {
             receipts
                 .entry(held.lease)
                 .or_default()

@@ -73,7 +73,7 @@ impl Shared {
         }
         for run in &claimed {
             if let Some(delivery) = &run.delivery {
-                self.in_flight.insert(run.job.id, delivery, spec.lease);
+                self.in_flight.insert(run, delivery, spec.lease);
             }
         }
         match failed {
@@ -84,7 +84,8 @@ impl Shared {
 
     /// Decodes, and sorts out what need not be asked about.
     fn sort(&self, deliveries: Vec<Delivery>, intake: &mut Intake<'_>) {
-        let queue = &intake.spec.queue;
+        let SourceSpec { queue, owner, .. } = intake.spec;
+        let owner = owner.id;
         let codec = self.options.codecs.of(queue);
         for delivery in deliveries {
             match codec.decode(queue, &delivery.message) {
@@ -93,7 +94,7 @@ impl Shared {
                     intake.settle.push(dead_letter(&delivery, e.reason));
                 }
                 // It runs here, and goes on running.
-                Ok(job) if self.in_flight.replace(job.id, &delivery) => {}
+                Ok(job) if self.in_flight.replace(job.id, owner, &delivery) => {}
                 Ok(job) if job.track == Track::Full => {
                     intake.tracked.push((delivery, Arc::new(job)));
                 }

@@ -156,8 +156,9 @@ impl Ledger for SplitLedger {
 
     async fn renew(&self, owner: &Owner, lease: Duration) -> Result<Renewed> {
         let renewed = self.shared.store.jobs().renew(owner, lease).await?;
-        if matches!(renewed, Renewed::Held { .. }) {
-            self.shared.extend_deliveries().await;
+        match renewed {
+            Renewed::Held { .. } => self.shared.extend_deliveries(owner.id).await,
+            Renewed::Lost => self.shared.in_flight.abandon(owner.id),
         }
         Ok(renewed)
     }

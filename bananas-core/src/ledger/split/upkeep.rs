@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
-use crate::{Chore, Due, JobState, Lost, Prune, Publication, QueueName, Result, Tended};
+use crate::{Chore, Due, JobState, Lost, OwnerId, Prune, Publication, QueueName, Result, Tended};
 
 /// How many jobs one page of upkeep moves.
 const PAGE: usize = 1_000;
@@ -149,8 +149,8 @@ impl Shared {
     }
 
     /// Makes the broker's leases last as long as the owner's.
-    pub(super) async fn extend_deliveries(&self) {
-        for (lease, receipts) in self.in_flight.receipts() {
+    pub(super) async fn extend_deliveries(&self, owner: OwnerId) {
+        for (lease, receipts) in self.in_flight.receipts(owner) {
             let extended = self.broker.extend(&receipts, lease).await;
             let lost = extended.iter().filter(|lease| lease.is_err()).count();
             if lost > 0 {
