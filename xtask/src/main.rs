@@ -1,2 +1,46 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: everything a developer runs, by one name.
+//!
+//! It starts the ordinary tools with the same flags everywhere; what they check is their own business. `tidy`
+//! alone is written here.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it talks to the person at the terminal"
+)]
+
+mod bench;
+mod command;
+mod root;
+mod step;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use crate::command::{Command, HELP};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what the command line asks for, and answers whether all is well.
+fn run() -> anyhow::Result<bool> {
+    let command = Command::parse(std::env::args().skip(1))?;
+    let root = root::find(&std::env::current_dir()?)?;
+    match command {
+        Command::Help => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        Command::Test(scope) => test::run(&root, scope),
+        Command::Tidy => tidy::run(&root),
+        Command::Bench(arguments) => bench::run(&root, arguments),
+    }
+}

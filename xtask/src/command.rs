@@ -1,0 +1,93 @@
+//! [`Command`]: what the command line asks for.
+//!
+//! Read by hand: an argument parser would be compiled a second time before each first test run, for it would
+//! be built with other features than in the workspace.
+
+use anyhow::{Result, bail};
+
+/// What `cargo xtask help` prints.
+pub(crate) const HELP: &str = "\
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  test [--quick]   format, tests, doc examples, lints, documentation, tidy; --quick leaves out
+                   lints and documentation. Stops at the first failure
+  tidy             the rules of the house: sizes, names, places, edges between crates
+  bench [ARGS]     builds and runs the benchmarks in release mode; ARGS go to them
+  help             this text
+
+Exit code: 0 when all is well, 1 when something was found, 2 when xtask itself could not go on.";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print the help.
+    Help,
+    /// Run the steps of a test.
+    Test(Scope),
+    /// Look for breaches of the house rules.
+    Tidy,
+    /// Run the benchmarks with these arguments.
+    Bench(Vec<String>),
+}
+
+/// How much `test` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Everything.
+    Whole,
+    /// No lints and no documentation, which need a second compilation.
+    Quick,
+}
+
+impl Command {
+    /// Reads the arguments behind `cargo xtask`.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self> {
+        let arguments: Vec<String> = arguments.into_iter().collect();
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match *words.as_slice() {
+            [] | ["help" | "--help" | "-h", ..] => Ok(Self::Help),
+            ["test" | "tidy", "--help" | "-h"] => Ok(Self::Help),
+            ["test"] => Ok(Self::Test(Scope::Whole)),
+            ["test", "--quick"] => Ok(Self::Test(Scope::Quick)),
+            ["tidy"] => Ok(Self::Tidy),
+            ["bench", ..] => Ok(Self::Bench(arguments.into_iter().skip(1).collect())),
+            ["test", first, ..] => bail!("`test` has no argument {first:?}; it has --quick"),
+            ["tidy", first, ..] => bail!("`tidy` has no argument {first:?}; it has none"),
+            [other, ..] => bail!("there is no command {other:?}\n\n{HELP}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command> {
+        Command::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_are_read() {
+        assert_eq!(parse("test").unwrap(), Command::Test(Scope::Whole));
+        assert_eq!(parse("test --quick").unwrap(), Command::Test(Scope::Quick));
+        assert_eq!(parse("tidy").unwrap(), Command::Tidy);
+        let arguments = vec!["--jobs".to_owned(), "10".to_owned()];
+        assert_eq!(parse("bench --jobs 10").unwrap(), Command::Bench(arguments));
+        assert_eq!(parse("").unwrap(), Command::Help);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let text = parse("tests").unwrap_err().to_string();
+        assert!(
+            text.contains("\"tests\"") && text.contains("Usage"),
+            "{text}"
+        );
+        let text = parse("test --fast").unwrap_err().to_string();
+        assert!(
+            text.contains("--fast") && text.contains("--quick"),
+            "{text}"
+        );
+    }
+}
