@@ -26,12 +26,13 @@ impl InFlight {
     }
 
     /// Remembers the delivery of a job that is about to run.
-    pub(super) fn insert(&self, id: JobId, delivery: &Delivery, lease: Duration) {
+    pub(super) fn insert(&self, claimed: &Claimed, delivery: &Delivery, lease: Duration) {
         let held = Held {
+            owner: claimed.owner,
             receipt: delivery.receipt.clone(),
             lease,
         };
-        self.lock().insert(id, held);
+        self.lock().insert(claimed.job.id, held);
     }
 
     /// Takes over the receipt of a redelivery if this owner runs the job; answers whether it does.
