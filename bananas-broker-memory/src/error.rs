@@ -41,7 +41,7 @@ impl From<Error> for Seen {
         match error {
             Error::Closed => seen(
                 ErrorKind::Closed,
-                "it was closed; open a new one".to_owned(),
+                "this connection to the memory engine was closed; open a new one".to_owned(),
             ),
             Error::NoLease(owner) => seen(
                 ErrorKind::Closed,

@@ -2,8 +2,9 @@
 //! tests, which compare the real one with it.
 
 use bananas_core::{
-    Alteration, Altered, JobId, JobRecord, JobSettled, JobState, NewRecord, Outcome, OwnerId,
-    Prune, QueueName, Recorded, Renewed, StateCount, Taken, Tick, Timestamp,
+    Alteration, Altered, Claim, ClaimAnswer, Claimant, JobId, JobRecord, JobSettled, JobState,
+    NewRecord, Outcome, OwnerId, Prune, QueueName, Recorded, Renewed, StateCount, Taken, Tick,
+    Timestamp,
 };
 
 use crate::rig::LEASE;
@@ -150,6 +151,29 @@ impl Model {
             }
         }
         taken
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        claim: &Claim,
+        by: OwnerId,
+        suspects: usize,
+        (now, tick): (Timestamp, Tick),
+    ) -> ClaimAnswer {
+        let Some(at) = self.find(claim.job.id) else {
+            return ClaimAnswer::Missing;
+        };
+        let holder = self.jobs[at].record.standing.owner;
+        let holder_alive = holder.is_none_or(|holder| self.holds(holder, tick));
+        for owner in &mut self.owners {
+            owner.gone |= !holder_alive && Some(owner.id) == holder;
+        }
+        let by = Claimant {
+            owner: by,
+            holder_alive,
+            suspects,
+        };
+        self.change(at, |record| record.claim(claim, &by, now))
     }
 
     pub(super) fn settle(

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bananas_core::{
-    Alteration, AttemptError, DeadReason, Due, Env, ErrorCause, JobFilter, JobIndex, JobSettle,
-    JobStore, NewRecord, Outcome, Priority, Prune, QueueName, TakeStore, Timestamp, Track, Unique,
+    Alteration, AttemptError, Claim, ClaimRequest, DeadReason, Due, Env, ErrorCause, JobFilter,
+    JobIndex, JobRef, JobSettle, JobStore, NewRecord, Outcome, Priority, Prune, QueueName,
+    TakeStore, Timestamp, Track, Unique,
 };
 use proptest::prelude::*;
 
@@ -21,6 +22,12 @@ enum Step {
         queue: bool,
         owner: u8,
         max: usize,
+        suspects: usize,
+    },
+    Claim {
+        job: u64,
+        owner: u8,
+        delivery: u32,
         suspects: usize,
     },
     Settle {
@@ -80,6 +87,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => any_record().prop_map(Step::Record),
         8 => (any::<bool>(), 0..OWNERS, 0..6_usize, 0..3_usize).prop_map(
             |(queue, owner, max, suspects)| Step::Take { queue, owner, max, suspects }
+        ),
+        4 => (0..JOBS, 0..OWNERS, 0..3_u32, 0..2_usize).prop_map(
+            |(job, owner, delivery, suspects)| Step::Claim { job, owner, delivery, suspects }
         ),
         8 => (0..JOBS, 0..2_u64, 0..6_u8)
             .prop_map(|(job, behind, how)| Step::Settle { job, behind, how }),
@@ -166,6 +176,14 @@ async fn step(rig: &Rig, model: &mut Model, step: Step) {
                 assert!(taken.is_err());
             }
         }
+        Step::Claim {
+            job,
+            owner: n,
+            delivery,
+            suspects,
+        } => {
+            claim(rig, model, (job, n), (delivery, suspects)).await;
+        }
         Step::Settle { job, behind, how } => settle(rig, model, (job, behind), how).await,
         Step::Renew(n) => {
             let expected = model.renew(owner(n).id, tick);
@@ -200,6 +218,36 @@ async fn step(rig: &Rig, model: &mut Model, step: Step) {
             };
             assert_eq!(store.prune(prune).await.unwrap(), model.prune(&prune));
         }
+    }
+}
+
+/// Claims a job for an owner, as a broker's delivery of copy 0.
+async fn claim(
+    rig: &Rig,
+    model: &mut Model,
+    (job, n): (u64, u8),
+    (delivery, suspects): (u32, usize),
+) {
+    let (clock, by) = ((rig.now(), rig.env.monotonic()), owner(n).id);
+    let at = model.find(id(job));
+    let queue = at.map_or_else(|| queue_of(false), |at| model.jobs[at].record.queue.clone());
+    let claim = Claim {
+        job: JobRef { queue, id: id(job) },
+        copy: 0,
+        delivery,
+        redelivery_proves_lease_lost: true,
+    };
+    let request = ClaimRequest {
+        owner: by,
+        suspects,
+        claims: vec![claim.clone()],
+    };
+    let answer = rig.store.claim(request).await.remove(0);
+    if model.holds(by, clock.1) {
+        let expected = model.claim(&claim, by, suspects, clock);
+        assert_eq!(answer.unwrap(), expected);
+    } else {
+        assert!(answer.is_err());
     }
 }
 

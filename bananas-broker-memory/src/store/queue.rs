@@ -104,7 +104,7 @@ impl Counts {
 
     fn subtract(&mut self, state: JobState) {
         if let Some(count) = self.0.get_mut(state as usize) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
         }
     }
 

@@ -53,6 +53,7 @@ impl Table {
         });
         if row.record.is_forgotten() {
             self.forgotten.add(row.record.standing.state);
+            self.index.changed = true;
             return;
         }
         self.index.put(&mut row);

@@ -560,3 +560,18 @@ async fn a_body_or_result_beyond_the_limit_is_refused_alone() {
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(state(&rig, 1).await, JobState::Running);
 }
+
+#[tokio::test]
+async fn a_job_is_recorded_as_running_only_by_an_owner_with_a_lease() {
+    let rig = Rig::new();
+    let running = |n| {
+        let mut new = job(n);
+        new.standing.start(owner(1).id, (0, 1), rig.now());
+        new
+    };
+    let answer = rig.store.record(vec![running(1)], None).await.remove(0);
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    rig.owner(1).await;
+    assert_eq!(rig.record(running(1)).await, Recorded::New);
+    assert_eq!(rig.store.owners(None).await.unwrap().0[0].running, 1);
+}
