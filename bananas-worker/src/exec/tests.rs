@@ -1,0 +1,1 @@
+//! `exec` tasks, on the whole worker.

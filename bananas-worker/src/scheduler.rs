@@ -1,0 +1,106 @@
+//! The scheduler: upkeep that any worker may do, in small pages.
+//!
+//! It makes due jobs ready, retires owners that are surely gone on this host, publishes again what a broker
+//! lost, and forgets what is old enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bananas_core::{Chore, Error, ErrorKind, Owner, Result, Tended, Tick};
+
+use crate::engine::Engine;
+use crate::process;
+use crate::supervisor::Pulse;
+
+/// The longest pause between two looks for due jobs: those that others make due are not known before.
+const PROMOTE: Duration = Duration::from_millis(500);
+
+/// How often it looks whether owners on this host are gone.
+const OWNERS: Duration = Duration::from_secs(1);
+
+/// How often it looks for jobs that a broker lost.
+const REPUBLISH: Duration = Duration::from_secs(5);
+
+/// How often it forgets old records.
+const PRUNE: Duration = Duration::from_secs(60);
+
+/// How long one page of upkeep may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Does upkeep until it is aborted. A fresh worker begins with the dead owners: what they ran should not
+/// wait for their leases.
+pub(crate) async fn tend(engine: Arc<Engine>, pulse: Arc<Pulse>) -> Result<()> {
+    let env = &engine.env;
+    let start = env.monotonic();
+    let (mut owners, mut republish) = (start, start + engine.jittered(REPUBLISH));
+    // Workers that were started together do not prune together.
+    let mut prune = start + engine.jittered(PRUNE / 2);
+    loop {
+        pulse.turn(env);
+        if is_due(&engine, &mut owners, OWNERS) {
+            retire_the_dead(&engine).await?;
+        }
+        let promoted = page(&engine, Chore::Promote).await?;
+        let mut more = promoted.more;
+        if is_due(&engine, &mut republish, REPUBLISH) {
+            more |= page(&engine, Chore::Republish).await?.more;
+        }
+        if is_due(&engine, &mut prune, PRUNE) {
+            let chore = Chore::Prune {
+                finished: engine.config.keep_finished,
+                dead: engine.config.keep_dead,
+            };
+            // The rest of a full page comes at the next turn, so that due jobs do not wait for it.
+            if page(&engine, chore).await?.more {
+                prune = env.monotonic();
+            }
+        }
+        let pause = if more {
+            Duration::ZERO
+        } else {
+            let until_next = promoted.next.map(|at| at.since(env.now()));
+            engine.jittered(PROMOTE).min(until_next.unwrap_or(PROMOTE))
+        };
+        env.sleep(pause.max(Duration::from_millis(1))).await;
+    }
+}
+
+/// Whether `at` has come; then it is set to the next time.
+fn is_due(engine: &Engine, at: &mut Tick, period: Duration) -> bool {
+    let now = engine.env.monotonic();
+    let due = now >= *at;
+    if due {
+        *at = now + engine.jittered(period);
+    }
+    due
+}
+
+async fn page(engine: &Engine, chore: Chore) -> Result<Tended> {
+    let tended = engine.env.within(DEADLINE, engine.ledger.tend(chore)).await;
+    tended.unwrap_or_else(|_| Err(no_answer("tend")))
+}
+
+/// Ends the leases of owners whose process on this host is gone.
+async fn retire_the_dead(engine: &Engine) -> Result<()> {
+    let asked = engine.env.within(DEADLINE, engine.ledger.owners(None));
+    let (rows, _) = asked
+        .await
+        .unwrap_or_else(|_| Err(no_answer("look for dead owners")))?;
+    let own = &engine.tenancy.current().owner.boot_id;
+    let is_gone = |owner: &Owner| owner.is_surely_gone(own, process::is_alive);
+    let gone: Vec<_> = rows
+        .iter()
+        .filter(|row| (!row.left.is_zero() || row.running > 0) && is_gone(&row.owner))
+        .map(|row| row.owner.id)
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(owners = ?gone, "workers on this host are gone; their jobs go to others");
+    page(engine, Chore::Retire(gone)).await.map(drop)
+}
+
+fn no_answer(operation: &'static str) -> Error {
+    let text = format!("no answer within {DEADLINE:?}");
+    Error::new(ErrorKind::Timeout, text).during(operation)
+}

@@ -1,0 +1,184 @@
+//! The settler: records how runs ended, in batches.
+//!
+//! A batch is whatever ended while the last one was recorded. What cannot be recorded for now is tried again
+//! for as long as the lease is held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bananas_core::{
+    AttemptError, DeadReason, Error, ErrorCause, ErrorKind, JobSettled, Outcome, Result,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::engine::{Done, Engine, Tally};
+use crate::supervisor::{Pulse, next_wait};
+
+/// The most ends in one batch.
+const BATCH: usize = 1_000;
+
+/// How long one batch may take before it is tried again.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The first and the longest wait before a batch is tried again.
+const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// The settler turns at least so often.
+const TURN: Duration = Duration::from_secs(5);
+
+/// What has ended and is not yet recorded. It outlives a restart of the loop.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    receiver: UnboundedReceiver<Done>,
+    pending: Vec<Done>,
+}
+
+impl Inbox {
+    pub(crate) fn new(receiver: UnboundedReceiver<Done>) -> Self {
+        Self {
+            receiver,
+            pending: Vec::new(),
+        }
+    }
+}
+
+/// Settles until it is aborted.
+pub(crate) async fn settle(
+    engine: Arc<Engine>,
+    inbox: Arc<tokio::sync::Mutex<Inbox>>,
+    pulse: Arc<Pulse>,
+) -> Result<()> {
+    let mut inbox = inbox.lock().await;
+    let Inbox { receiver, pending } = &mut *inbox;
+    let mut wait = WAITS.0;
+    loop {
+        pulse.turn(&engine.env);
+        let room = BATCH.saturating_sub(pending.len());
+        if pending.is_empty() {
+            tokio::select! {
+                biased;
+                ended = receiver.recv_many(pending, BATCH) => if ended == 0 { return Ok(()) },
+                () = engine.env.sleep(TURN) => continue,
+            }
+        } else if room > 0 && !receiver.is_empty() {
+            receiver.recv_many(pending, room).await;
+        }
+        record(&engine, pending).await;
+        if pending.is_empty() {
+            wait = WAITS.0;
+        } else {
+            engine.env.sleep(wait).await;
+            wait = next_wait(wait, engine.env.random()).min(WAITS.1);
+        }
+    }
+}
+
+/// Records a batch; what is to be tried again stays in it.
+async fn record(engine: &Engine, pending: &mut Vec<Done>) {
+    let now = engine.env.monotonic();
+    let lease = engine.lease();
+    let mut batch = Vec::with_capacity(pending.len());
+    let mut left = Vec::new();
+    pending.retain(|(run, outcome)| {
+        // The heartbeat may be late in noticing (a suspended host); what the clock says counts.
+        if run.tenure.fence(lease) <= now {
+            run.tenure.end();
+        }
+        match outcome {
+            Some(outcome) if !run.tenure.is_over() => {
+                batch.push((run.claimed.clone(), outcome.clone()));
+                true
+            }
+            _ => {
+                left.push(Arc::clone(run));
+                false
+            }
+        }
+    });
+    if !left.is_empty() {
+        let ours = left.iter().filter(|run| !run.tenure.is_over()).count();
+        // What a lost lease took is others' already, and no business of a shutdown that comes later.
+        let lost = if engine.is_draining() {
+            0
+        } else {
+            left.len() - ours
+        };
+        Tally::add(&engine.tally.lost, lost);
+        Tally::add(&engine.tally.left, left.len() - lost);
+        engine.running.leave(&left);
+    }
+    if batch.is_empty() {
+        return;
+    }
+    let asked = engine.env.within(DEADLINE, engine.ledger.settle(batch));
+    let answers = asked.await.unwrap_or_default();
+    take_answers(engine, pending, answers);
+}
+
+/// Lets go of what is recorded, or never will be.
+fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<JobSettled>>) {
+    let mut answers = answers.into_iter();
+    let (mut over, mut settled, mut left, mut stale) = (Vec::with_capacity(pending.len()), 0, 0, 0);
+    pending.retain_mut(|(run, outcome)| {
+        let job = &run.claimed.job;
+        // A batch that was not answered in time may have been recorded; asking again tells.
+        let answer = answers.next().unwrap_or_else(|| Err(unanswered()));
+        match answer {
+            Ok(JobSettled::Settled(_) | JobSettled::AlreadySettled(_)) => settled += 1,
+            Ok(JobSettled::Stale { epoch }) => {
+                let (id, ours) = (job.id, run.claimed.epoch);
+                tracing::warn!(%id, ours, epoch, "settled too late: the job was taken away");
+                stale += 1;
+            }
+            Ok(JobSettled::Missing) => {
+                tracing::warn!(id = %job.id, "settled, but there is no such record any more");
+                stale += 1;
+            }
+            Err(e) if e.is_retryable() => {
+                tracing::warn!(id = %job.id, error = %e, "not settled yet");
+                return true;
+            }
+            Err(e) => match unstorable(run.claimed.attempt, outcome.as_ref(), &e, engine) {
+                Some(instead) => {
+                    *outcome = Some(instead);
+                    return true;
+                }
+                None => {
+                    tracing::error!(id = %job.id, error = %e, "left to its lease");
+                    left += 1;
+                }
+            },
+        }
+        over.push(Arc::clone(run));
+        false
+    });
+    Tally::add(&engine.tally.settled, settled);
+    Tally::add(&engine.tally.stale, stale);
+    Tally::add(&engine.tally.left, left);
+    engine.running.leave(&over);
+}
+
+/// What to record instead of a result that the store refuses for good.
+fn unstorable(
+    attempt: u32,
+    outcome: Option<&Outcome>,
+    refusal: &Error,
+    engine: &Engine,
+) -> Option<Outcome> {
+    let Some(Outcome::Succeeded { .. }) = outcome else {
+        return None;
+    };
+    if refusal.kind() == ErrorKind::Closed {
+        return None;
+    }
+    let text = format!("the run succeeded, but the store refuses its result: {refusal}");
+    Some(Outcome::Dead {
+        reason: DeadReason::Fatal,
+        error: AttemptError::new(attempt, engine.env.now(), ErrorCause::Failed, text),
+    })
+}
+
+fn unanswered() -> Error {
+    let text = format!("no answer within {DEADLINE:?}");
+    Error::new(ErrorKind::Timeout, text).during("settle")
+}
