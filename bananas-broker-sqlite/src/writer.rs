@@ -1,0 +1,271 @@
+//! The writer: one thread per engine that owns the writing connection.
+//!
+//! Whatever was asked while the last commit ran goes into the next transaction together (group commit), and
+//! is answered after its commit. A request that fails takes no neighbour with it: the transaction is rolled
+//! back and run again without it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bananas_core::{Env, Result};
+use rusqlite::Connection;
+
+use crate::bell::{Bell, News};
+use crate::boot_clock::BootClock;
+use crate::connection::Connector;
+use crate::error::Error;
+use crate::lane::{CloseOnExit, Lane};
+use crate::transaction::Transaction;
+
+/// About so many jobs or messages go into one transaction, so that none holds the lock for long.
+const TRANSACTION_WEIGHT: usize = 10_000;
+
+/// A request to write. It may be run more than once, and answers once.
+pub(crate) trait WriteRequest: Send {
+    /// Does it, inside a transaction that may yet be rolled back.
+    fn run(&mut self, tx: &mut Transaction<'_>) -> std::result::Result<(), Error>;
+
+    /// Tells the caller.
+    fn answer(self: Box<Self>, end: End<'_>);
+
+    /// About how many rows it touches.
+    fn weight(&self) -> usize;
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'e> {
+    /// It holds.
+    Committed,
+    /// It does not hold.
+    Failed(&'e bananas_core::Error),
+    /// Nobody knows whether it holds.
+    Doubtful(&'e bananas_core::Error),
+}
+
+/// What a caller hears.
+#[derive(Debug)]
+pub(crate) enum Answer<T> {
+    /// It holds.
+    Done(T),
+    /// It does not hold.
+    Failed(bananas_core::Error),
+    /// It may hold; this is what it would have done.
+    Doubtful(T, bananas_core::Error),
+}
+
+impl<T> Answer<T> {
+    /// Without what is doubtful.
+    pub(crate) fn into_result(self) -> Result<T> {
+        match self {
+            Self::Done(value) => Ok(value),
+            Self::Failed(e) | Self::Doubtful(_, e) => Err(e),
+        }
+    }
+}
+
+/// A request made of a closure and somebody who waits for what it returns.
+pub(crate) struct Request<T, W, A> {
+    work: W,
+    done: Option<T>,
+    answer: A,
+    weight: usize,
+}
+
+impl<T, W, A> Request<T, W, A> {
+    pub(crate) fn new(weight: usize, work: W, answer: A) -> Self {
+        Self {
+            work,
+            done: None,
+            answer,
+            weight,
+        }
+    }
+}
+
+impl<T, W, A> WriteRequest for Request<T, W, A>
+where
+    T: Send,
+    W: FnMut(&mut Transaction<'_>) -> std::result::Result<T, Error> + Send,
+    A: FnOnce(Answer<T>) + Send,
+{
+    fn run(&mut self, tx: &mut Transaction<'_>) -> std::result::Result<(), Error> {
+        self.done = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, end: End<'_>) {
+        let answer = match (end, self.done) {
+            (End::Committed, Some(done)) => Answer::Done(done),
+            (End::Doubtful(e), Some(done)) => Answer::Doubtful(done, e.repeat()),
+            (End::Failed(e) | End::Doubtful(e), _) => Answer::Failed(e.repeat()),
+            // A commit without a run does not happen.
+            (End::Committed, None) => return,
+        };
+        (self.answer)(answer);
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
+/// Requests on their way to the writer.
+pub(crate) type WriteLane = Lane<Box<dyn WriteRequest>>;
+
+/// The writer.
+pub(crate) struct Writer {
+    pub(crate) lane: Arc<WriteLane>,
+    pub(crate) connector: Connector,
+    /// None after trouble with the disk, until it is opened anew.
+    pub(crate) connection: Option<Connection>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) boot_clock: Arc<dyn BootClock>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("file", &self.connector.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Serves requests until the lane is closed and empty.
+    pub(crate) fn run(mut self) {
+        let lane = Arc::clone(&self.lane);
+        let _closer = CloseOnExit(&lane);
+        loop {
+            let mut requests = lane.drain();
+            if requests.is_empty() {
+                return;
+            }
+            while !requests.is_empty() {
+                let batch = take_weight(&mut requests);
+                self.serve(batch);
+            }
+        }
+    }
+
+    /// Runs a batch in one transaction, and again without the request that failed.
+    fn serve(&mut self, mut batch: Vec<Box<dyn WriteRequest>>) {
+        while !batch.is_empty() {
+            let connection = match self.connected() {
+                Ok(connection) => connection,
+                Err(e) => return answer(batch, &self.named(e)),
+            };
+            let env = Arc::clone(&self.connector.env);
+            let Failure { error, culprit } =
+                match transact(&connection, &mut batch, &env, &*self.boot_clock) {
+                    Ok(news) => {
+                        self.connection = Some(connection);
+                        self.bell.ring(&news);
+                        for request in batch {
+                            request.answer(End::Committed);
+                        }
+                        return;
+                    }
+                    Err(failure) => failure,
+                };
+            self.recover(connection, &error);
+            match culprit {
+                Some(index) if !error.is_environment() => {
+                    let request = batch.remove(index);
+                    let error: bananas_core::Error = self.named(error);
+                    request.answer(End::Failed(&error));
+                }
+                _ => return answer(batch, &self.named(error)),
+            }
+        }
+    }
+
+    fn connected(&mut self) -> std::result::Result<Connection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.connector.writer().map(|(connection, _)| connection),
+        }
+    }
+
+    /// Rolls back; a connection that the disk has failed is closed, and never asked whether a commit holds
+    /// after all: what the system keeps in memory after a failed sync says nothing about the disk
+    /// (<https://wiki.postgresql.org/wiki/Fsync_Errors>).
+    fn recover(&mut self, connection: Connection, error: &Error) {
+        let commit_failed = matches!(error, Error::Commit(inner) if inner.makes_suspect());
+        let rolled_back =
+            connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+        if rolled_back && !commit_failed && !error.makes_suspect() {
+            self.connection = Some(connection);
+            return;
+        }
+        tracing::error!(file = %self.connector.file.display(), %error, "closing the database connection after a failed write");
+        drop(connection);
+    }
+
+    fn named(&self, error: Error) -> bananas_core::Error {
+        error.in_file(Path::new(&self.connector.file)).into()
+    }
+}
+
+struct Failure {
+    error: Error,
+    /// Which request, if it was one of them.
+    culprit: Option<usize>,
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            error: error.into(),
+            culprit: None,
+        }
+    }
+}
+
+fn transact(
+    connection: &Connection,
+    batch: &mut [Box<dyn WriteRequest>],
+    env: &Arc<dyn Env>,
+    boot_clock: &dyn BootClock,
+) -> std::result::Result<News, Failure> {
+    let before = connection.total_changes();
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut tx = Transaction::new(connection, env, boot_clock);
+    for (index, request) in batch.iter_mut().enumerate() {
+        request.run(&mut tx).map_err(|error| Failure {
+            error,
+            culprit: Some(index),
+        })?;
+    }
+    let news = tx.finish(before)?;
+    let committed = connection.prepare_cached("COMMIT")?.execute([]);
+    committed.map_err(|e| Error::Commit(Box::new(e.into())))?;
+    Ok(news)
+}
+
+/// Takes from the front about as much as one transaction should hold, and at least one request.
+fn take_weight(requests: &mut VecDeque<Box<dyn WriteRequest>>) -> Vec<Box<dyn WriteRequest>> {
+    let mut batch = Vec::new();
+    let mut weight = 0;
+    while let Some(request) = requests.pop_front() {
+        weight += request.weight();
+        batch.push(request);
+        if weight >= TRANSACTION_WEIGHT {
+            break;
+        }
+    }
+    batch
+}
+
+fn answer(batch: Vec<Box<dyn WriteRequest>>, error: &bananas_core::Error) {
+    let doubtful = error.status() == bananas_core::Status::MayBeApplied;
+    for request in batch {
+        request.answer(if doubtful {
+            End::Doubtful(error)
+        } else {
+            End::Failed(error)
+        });
+    }
+}
