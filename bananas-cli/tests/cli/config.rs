@@ -1,0 +1,141 @@
+//! The configuration and its mistakes.
+
+use crate::stage::Stage;
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
+    let stage = Stage::with("[worker]\nconcurency = 5\n");
+    let text = "bananas.toml:2:1";
+    for args in [
+        &["config", "check"][..],
+        &["jobs", "list"],
+        &["enqueue", "x"],
+        &["worker"],
+    ] {
+        stage
+            .run(args)
+            .ends_with(2)
+            .says(text)
+            .says("did you mean `concurrency`?");
+    }
+    let done = stage.run(&["config", "check", "--json"]).ends_with(2);
+    let view = done.json();
+    assert_eq!(view["ok"], false);
+    assert!(view["error"].as_str().unwrap().contains(text), "{view}");
+}
+
+#[test]
+fn what_is_in_force_is_shown_without_secrets() {
+    let stage = Stage::with(
+        "[broker]\nurl = \"sqlite://jobs.db?synchronous=normal\"\n[store]\nurl = \"memory:\"\n\
+         [tasks.a.exec]\nargv = [\"x\"]\nenv = { TOKEN = \"secret\" }\n",
+    );
+    let mut command = stage.command(&["config", "check", "--json"]);
+    let output = command
+        .env("BANANAS_WORKER_CONCURRENCY", "7")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("secret"), "{text}");
+    let view: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&view["ok"], &view["file"]),
+        (&true.into(), &"bananas.toml".into())
+    );
+    assert_eq!(view["config"]["worker"]["concurrency"], 7);
+    assert_eq!(
+        view["config"]["broker"]["url"],
+        "sqlite://jobs.db?synchronous=normal"
+    );
+    assert_eq!(view["variables"][0], "BANANAS_WORKER_CONCURRENCY");
+    let shown = stage.run(&["config", "check"]).ok().stdout;
+    assert!(
+        shown.contains("shutdown_grace = \"25s\"") && !shown.contains("secret"),
+        "{shown}"
+    );
+    // What is shown is a configuration again.
+    std::fs::write(stage.path("again.toml"), &shown).unwrap();
+    let again = stage.run(&["config", "check", "again.toml"]).ok().stdout;
+    assert_eq!(
+        again.lines().skip(1).collect::<Vec<_>>(),
+        shown.lines().skip(1).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn wrong_files_and_urls_are_named() {
+    let stage = Stage::with("[broker]\nurl = \"mysql://me:hunter2@host/db\"\n");
+    let done = stage
+        .run(&["config", "check"])
+        .ends_with(2)
+        .says("broker.url")
+        .says("sqlite://");
+    assert!(!done.stderr.contains("hunter2"), "{done:?}");
+    let done = stage.run(&["jobs", "list"]).ends_with(2).says("mysql");
+    assert!(!done.stderr.contains("hunter2"), "{done:?}");
+    stage
+        .run(&["jobs", "list", "--config", "none.toml"])
+        .ends_with(2)
+        .says("none.toml");
+    stage
+        .run(&["config", "check", "none.toml"])
+        .ends_with(2)
+        .says("none.toml");
+    std::fs::write(stage.path("latin.toml"), b"# \xe4\n").unwrap();
+    stage
+        .run(&["config", "check", "latin.toml"])
+        .ends_with(2)
+        .says("UTF-8");
+    stage
+        .run(&["config", "check", "--url", "sqlite://x.db?sync=no"])
+        .ends_with(2)
+        .says("synchronous");
+    stage
+        .run(&["enqueue", "x", "--url", "memory:"])
+        .ends_with(2)
+        .says("inside one process");
+}
+
+#[test]
+fn a_url_on_the_command_line_wins_and_a_variable_wins_over_the_file() {
+    let stage = Stage::with("[broker]\nurl = \"sqlite://file.db\"\n");
+    stage
+        .run(&["enqueue", "x", "--url", "sqlite://line.db"])
+        .ok();
+    assert!(stage.path("line.db").exists() && !stage.path("file.db").exists());
+    let mut command = stage.command(&["enqueue", "x"]);
+    assert!(
+        command
+            .env("BANANAS_BROKER_URL", "sqlite://variable.db")
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(stage.path("variable.db").exists() && !stage.path("file.db").exists());
+    std::fs::write(
+        stage.path("other.toml"),
+        "[broker]\nurl = \"sqlite://other.db\"\n",
+    )
+    .unwrap();
+    let mut command = stage.command(&["enqueue", "x"]);
+    assert!(
+        command
+            .env("BANANAS_CONFIG", "other.toml")
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(stage.path("other.db").exists());
+}
+
+#[test]
+fn a_backend_less_durable_than_required_is_refused() {
+    let stage = Stage::with(
+        "[broker]\nurl = \"sqlite://jobs.db?synchronous=normal\"\nrequire_durability = \"D3\"\n",
+    );
+    stage
+        .run(&["enqueue", "x"])
+        .ends_with(2)
+        .says("require_durability is D3")
+        .says("D2");
+}

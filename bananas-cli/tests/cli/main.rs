@@ -1,0 +1,19 @@
+//! The built `bananas` command, run in temporary folders on SQLite.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and so may what it is made of"
+)]
+
+mod cancel;
+mod config;
+mod dead;
+mod enqueue;
+mod faults;
+mod help;
+mod kill;
+mod life;
+mod look;
+mod shutdown;
+mod stage;
+mod wait;
