@@ -18,7 +18,7 @@ mod handler;
 mod heartbeat;
 mod panic_text;
 mod policy;
-mod process;
+pub mod process;
 mod registry;
 mod runs;
 mod scheduler;

@@ -8,7 +8,8 @@ use rustix::process::{Pid, getpid, test_kill_process};
 use rustix::system::uname;
 
 /// A new owner for this process.
-pub(crate) fn owner(env: &Arc<dyn Env>) -> Owner {
+#[must_use]
+pub fn owner(env: &Arc<dyn Env>) -> Owner {
     let pid = getpid().as_raw_nonzero().get().unsigned_abs();
     Owner {
         id: env.owner_id(),
@@ -32,8 +33,14 @@ fn boot_id() -> String {
     }
 }
 
+/// Whether the process of an owner is surely gone: it ran on this host, and runs no more.
+#[must_use]
+pub fn is_surely_gone(owner: &Owner) -> bool {
+    owner.is_surely_gone(&boot_id(), is_alive)
+}
+
 /// Whether the process with this pid and start time runs. In doubt it does.
-pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
+fn is_alive(pid: u32, started: u64) -> bool {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };
@@ -61,6 +68,12 @@ fn stat(pid: u32) -> Option<Stat> {
         ended: matches!(state, "Z" | "X" | "x"),
         started,
     })
+}
+
+/// When a process started.
+#[cfg(test)]
+pub(crate) fn started(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.started)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::{Chore, Error, ErrorKind, Owner, Result, Tended, Tick};
+use bananas_core::{Chore, Error, ErrorKind, Result, Tended, Tick};
 
 use crate::engine::Engine;
 use crate::process;
@@ -86,11 +86,9 @@ async fn retire_the_dead(engine: &Engine) -> Result<()> {
     let (rows, _) = asked
         .await
         .unwrap_or_else(|_| Err(no_answer("look for dead owners")))?;
-    let own = &engine.tenancy.current().owner.boot_id;
-    let is_gone = |owner: &Owner| owner.is_surely_gone(own, process::is_alive);
     let gone: Vec<_> = rows
         .iter()
-        .filter(|row| (!row.left.is_zero() || row.running > 0) && is_gone(&row.owner))
+        .filter(|row| (!row.left.is_zero() || row.running > 0) && process::is_surely_gone(&row.owner))
         .map(|row| row.owner.id)
         .collect();
     if gone.is_empty() {

@@ -84,7 +84,12 @@ impl App {
     pub fn with(config: Config, ledger: Arc<dyn Ledger>, env: Arc<dyn Env>) -> Self {
         let config = Arc::new(config);
         let client = Client::new(Arc::clone(&ledger), Arc::clone(&env), Arc::clone(&config));
-        Self { config, env, ledger, client }
+        Self {
+            config,
+            env,
+            ledger,
+            client,
+        }
     }
 
     /// Enqueues jobs and looks at them.
@@ -146,7 +151,9 @@ fn read(path: &Path) -> Result<Config> {
 }
 
 fn require_durability(config: &Config, ledger: &dyn Ledger) -> Result<()> {
-    let Some(required) = &config.broker.require_durability else { return Ok(()) };
+    let Some(required) = &config.broker.require_durability else {
+        return Ok(());
+    };
     let required: Durability = required.parse()?;
     let found = ledger.info().capabilities.durability;
     if found < required {

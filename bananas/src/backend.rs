@@ -29,11 +29,18 @@ const SCHEMES: [(&str, &str); 11] = [
 /// Opens the broker and the store of a configuration and joins them.
 pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn Ledger>> {
     let broker_url = config.broker.url.as_str();
-    let opened = engine(broker_url, config, env).await.map_err(|e| e.during("connect"))?;
+    let opened = engine(broker_url, config, env)
+        .await
+        .map_err(|e| e.during("connect"))?;
     let store = match config.store.url.as_deref() {
         None => opened.store,
         Some(url) if url == broker_url => opened.store,
-        Some(url) => engine(url, config, env).await.map_err(|e| e.during("connect"))?.store,
+        Some(url) => {
+            engine(url, config, env)
+                .await
+                .map_err(|e| e.during("connect"))?
+                .store
+        }
     };
     match Arc::clone(&store).fused(opened.broker.as_ref(), env) {
         Some(ledger) => Ok(ledger),
@@ -46,7 +53,7 @@ fn join(broker: Arc<dyn Broker>, store: Arc<dyn StateStore>, env: Arc<dyn Env>) 
     use bananas_core::{SplitLedger, SplitOptions};
     use bananas_worker::process;
 
-    let options = SplitOptions::new(process::owner(env.as_ref()), process::is_surely_gone);
+    let options = SplitOptions::new(process::owner(&env), process::is_surely_gone);
     Arc::new(SplitLedger::new(broker, store, env, options))
 }
 
@@ -56,9 +63,19 @@ fn join(broker: Arc<dyn Broker>, store: Arc<dyn StateStore>, env: Arc<dyn Env>) 
 
     // Without the facts about this process nobody can see that it is gone; its open batches are published
     // after the time for that.
-    let process =
-        Owner { id: env.owner_id(), host: String::new(), boot_id: String::new(), pid: 0, pid_started: 0 };
-    Arc::new(SplitLedger::new(broker, store, env, SplitOptions::new(process, |_| false)))
+    let process = Owner {
+        id: env.owner_id(),
+        host: String::new(),
+        boot_id: String::new(),
+        pid: 0,
+        pid_started: 0,
+    };
+    Arc::new(SplitLedger::new(
+        broker,
+        store,
+        env,
+        SplitOptions::new(process, |_| false),
+    ))
 }
 
 async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened> {
@@ -67,14 +84,20 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
         #[cfg(feature = "memory")]
         "memory" => {
             let engine = bananas_broker_memory::MemoryEngine::new(Arc::clone(env));
-            Ok(Opened { broker: engine.broker(), store: engine.store() })
+            Ok(Opened {
+                broker: engine.broker(),
+                store: engine.store(),
+            })
         }
         #[cfg(feature = "sqlite")]
         "sqlite" => {
             let mut sqlite = bananas_broker_sqlite::SqliteConfig::from_url(url)?;
             sqlite.namespace.clone_from(&config.broker.namespace);
             let engine = bananas_broker_sqlite::SqliteEngine::open(sqlite, Arc::clone(env)).await?;
-            Ok(Opened { broker: engine.broker(), store: engine.store() })
+            Ok(Opened {
+                broker: engine.broker(),
+                store: engine.store(),
+            })
         }
         _ => Err(unknown(url, scheme)),
     }
@@ -89,11 +112,18 @@ fn unknown(url: &str, scheme: &str) -> Error {
         );
         return Error::new(ErrorKind::Unsupported, message);
     }
-    let compiled: Vec<&str> = [("memory:", cfg!(feature = "memory")), ("sqlite://PATH", cfg!(feature = "sqlite"))]
-        .into_iter()
-        .filter_map(|(form, there)| there.then_some(form))
-        .collect();
-    let message = format!("no backend knows the URL {:?}; it can be {}", redact(url), compiled.join(" or "));
+    let compiled: Vec<&str> = [
+        ("memory:", cfg!(feature = "memory")),
+        ("sqlite://PATH", cfg!(feature = "sqlite")),
+    ]
+    .into_iter()
+    .filter_map(|(form, there)| there.then_some(form))
+    .collect();
+    let message = format!(
+        "no backend knows the URL {:?}; it can be {}",
+        redact(url),
+        compiled.join(" or ")
+    );
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
@@ -104,7 +134,10 @@ mod tests {
     #[test]
     fn an_unknown_url_names_what_can_be_used_and_shows_no_secret() {
         let error = unknown("mysql://me:secret@host/db", "mysql").to_string();
-        assert!(error.contains("memory:") && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains("memory:") && !error.contains("secret"),
+            "{error}"
+        );
         let error = unknown("redis://localhost", "redis").to_string();
         assert!(error.contains("feature \"redis\""), "{error}");
     }

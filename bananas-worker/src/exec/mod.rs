@@ -66,7 +66,7 @@ impl ExecHandler {
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let pipes = serve_pipes(streams, input, (&mut output, &mut errors));
         let mut pipes = Box::pin(maybe_done(pipes));
-        let token = context.cancelled();
+        let token = context.cancel_token();
         let ended = tokio::select! {
             ended = wait(&mut child, pipes.as_mut()) => ended,
             () = token.cancelled() => {

@@ -63,9 +63,21 @@ impl JobContext {
         self.0.claimed.epoch
     }
 
-    /// Tells when to stop.
+    /// Waits until the handler should stop: somebody cancelled the job, its time is up, the worker shuts down
+    /// or has lost its lease.
+    pub async fn cancelled(&self) {
+        self.0.stopped().await;
+    }
+
+    /// Whether the handler should stop now. Cheap enough for an inner loop.
     #[must_use]
-    pub fn cancelled(&self) -> CancelToken {
+    pub fn is_cancelled(&self) -> bool {
+        self.0.why() != Stop::No
+    }
+
+    /// The same as a value of its own, to hand on to code that knows no jobs.
+    #[must_use]
+    pub fn cancel_token(&self) -> CancelToken {
         CancelToken(Arc::clone(&self.0))
     }
 
@@ -103,6 +115,6 @@ impl<S> FromJob<S> for Attempt {
 
 impl<S> FromJob<S> for CancelToken {
     fn from_job(context: &JobContext, _state: &S) -> Self {
-        context.cancelled()
+        context.cancel_token()
     }
 }

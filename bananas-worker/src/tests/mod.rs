@@ -1,7 +1,13 @@
 //! The whole worker on the memory engine.
 
+mod cancel;
+mod lease;
 mod ledger;
 mod outcomes;
+mod queues;
+mod shutdown;
+mod suspects;
+mod upkeep;
 
 use std::future::Future;
 use std::sync::Arc;
