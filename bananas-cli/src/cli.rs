@@ -15,7 +15,6 @@ use crate::output::Color;
 #[command(
     name = "bananas",
     version,
-    about,
     disable_help_subcommand = false,
     subcommand_required = false,
     after_help = "`bananas COMMAND --help` shows examples; `bananas help exit-codes` the exit codes.",

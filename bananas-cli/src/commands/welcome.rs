@@ -9,9 +9,9 @@ Bananas runs background jobs on the broker you already have.
 
 Three commands to start with:
 
-  bananas demo                               one job per file below this folder, with a worker killed half-way
+  bananas demo                                one job per file below this folder, a worker killed half-way
   bananas enqueue hello '{\"name\": \"world\"}'   put a job into bananas.db
-  bananas worker                             run the jobs of the commands in bananas.toml:
+  bananas worker                              run the jobs, as bananas.toml says:
 
       [tasks.hello.exec]
       argv = [\"echo\", \"hello, {name}\"]

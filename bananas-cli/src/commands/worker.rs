@@ -1,6 +1,7 @@
 //! `bananas worker`: runs the `exec` tasks of the configuration.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -65,13 +66,19 @@ pub(crate) async fn run(args: WorkerArgs, globals: &Globals) -> anyhow::Result<E
              and enqueue with: bananas enqueue hello '{{\"name\": \"world\"}}'"
         )));
     }
+    // From here on signals count. The first look at them must not come when the first jobs run already: a
+    // signal before it would end the process in the middle of them.
+    let mut signal = pin!(bananas::shutdown_signal());
+    if futures::poll!(&mut signal).is_ready() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let app = settings::open(config).await?;
     announce(&app, &args.queues);
     let mut worker = app.worker();
     if !args.queues.is_empty() {
         worker = worker.queues(args.queues);
     }
-    let ended = worker.run_until(bananas::shutdown_signal()).await;
+    let ended = worker.run_until(signal).await;
     let closed = app.close(CLOSE).await;
     ended?;
     closed?;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::stage::Stage;
+use crate::stage::{DEADLINE, Stage};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -56,11 +56,17 @@ fn a_line_becomes_a_job_before_the_next_one_comes() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let mut ids = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ids = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let reader = std::thread::Builder::new();
+    reader
+        .spawn(move || ids.map_while(Result::ok).try_for_each(|id| sender.send(id)))
+        .unwrap();
     for _ in 0..3 {
         writeln!(stdin, "1").unwrap();
-        // This would wait for ever if the line were kept back until there are more.
-        let id = ids.next().unwrap().unwrap();
+        let id = receiver
+            .recv_timeout(DEADLINE)
+            .expect("the line is kept back until more come");
         assert_eq!(stage.show(&id)["state"], "ready");
     }
     drop(stdin);

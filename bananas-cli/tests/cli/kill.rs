@@ -24,7 +24,7 @@ fn a_job_of_a_killed_worker_runs_again_once_and_its_crash_is_counted() {
     let owner = stage.show(&id)["owner"].clone();
     let text = stage.run(&["jobs", "show", &id]).ok().stdout;
     assert!(text.contains(&format!("process {}", first.pid())), "{text}");
-    first.signal(Signal::KILL);
+    first.signal(&stage, Signal::KILL);
     first.ended(&stage);
     stage.until("second run", || {
         Some(stage.started()).filter(|started| started.len() == 2)

@@ -1,6 +1,7 @@
 //! The built `bananas` command, run in temporary folders on SQLite.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking, and so may what it is made of"
 )]

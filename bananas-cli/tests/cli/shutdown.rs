@@ -16,7 +16,7 @@ fn a_first_signal_lets_the_running_job_end_and_takes_no_more() {
     let mut worker = stage.worker("worker", &["--concurrency", "1"]);
     let (id, _) = running_job(&stage);
     let next = stage.enqueue(&["hello", r#"{"name": "next"}"#]);
-    worker.signal(Signal::TERM);
+    worker.signal(&stage, Signal::TERM);
     // Longer than a look at the log would take: the job goes on until it is released.
     assert_eq!(
         stage.run(&["wait", &id, "--timeout", "500ms"]).code,
@@ -33,8 +33,8 @@ fn a_second_signal_gives_the_running_job_back_without_using_an_attempt() {
     let stage = Stage::new();
     let mut worker = stage.worker("worker", &[]);
     let (id, script) = running_job(&stage);
-    worker.signal(Signal::TERM);
-    worker.signal(Signal::INT);
+    worker.signal(&stage, Signal::TERM);
+    worker.signal(&stage, Signal::INT);
     assert_eq!(worker.ended(&stage), Some(0), "{}", stage.log("worker"));
     let job = stage.show(&id);
     assert_eq!(job["state"], "ready", "{job}");
@@ -55,7 +55,7 @@ fn an_idle_worker_ends_well() {
     stage.until("start line", || {
         stage.log("worker").contains("worker starts").then_some(())
     });
-    worker.signal(Signal::INT);
+    worker.signal(&stage, Signal::INT);
     assert_eq!(worker.ended(&stage), Some(0));
     let log = stage.log("worker");
     let start: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();

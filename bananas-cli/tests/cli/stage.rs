@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a test waits for anything.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
     dir: TempDir,
@@ -172,7 +172,7 @@ impl Stage {
 }
 
 impl Done {
-    fn of(output: std::process::Output) -> Self {
+    pub(crate) fn of(output: std::process::Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -212,8 +212,20 @@ impl Worker {
         self.0.id()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends a signal, once the process takes signals: before, it would just end.
+    pub(crate) fn signal(&self, stage: &Stage, signal: Signal) {
+        if signal != Signal::KILL {
+            stage.until("handler of signals", || self.catches(signal).then_some(()));
+        }
         kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    fn catches(&self, signal: Signal) -> bool {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
     }
 
     /// Waits until it has ended, and answers with its exit code.
