@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Small programs with Bananas, one idea each, in `examples/`.
+//!
+//! - `welcome`: a task, a handler with state, a delayed job, a worker. `cargo run -p examples --example welcome`
+//! - `shop`: retries, an idempotency key, results, jobs that are due later, on a SQLite file.
+//!
+//! The tests of this crate run each of them as a user does and check what it prints.
