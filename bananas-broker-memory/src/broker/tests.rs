@@ -8,7 +8,7 @@ use bananas_core::{
 };
 use bytes::Bytes;
 
-use crate::rig::{LEASE, NOW, Rig, id, queue};
+use crate::rig::{LEASE, NOW, Rig, id, queue, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -108,10 +108,13 @@ async fn delays_are_exact_and_a_waiting_consumer_is_woken_by_them() {
     rig.env.advance(Duration::from_micros(9_999_999));
     assert_eq!(ids(&reserve(&mut consumer).await), []);
     assert_eq!(depth(&rig).await, [0, 0, 1, 0]);
-    let (deliveries, ()) = tokio::join!(consumer.reserve(1, MINUTE), async {
-        tokio::task::yield_now().await;
-        rig.env.advance(Duration::from_micros(1));
-    });
+    let (deliveries, ()) = soon(async {
+        tokio::join!(consumer.reserve(1, MINUTE), async {
+            tokio::task::yield_now().await;
+            rig.env.advance(Duration::from_micros(1));
+        })
+    })
+    .await;
     assert_eq!(ids(&deliveries.unwrap()), [id(1)]);
 }
 
@@ -123,10 +126,13 @@ async fn a_lapsed_lease_makes_the_message_ready_and_voids_the_old_receipt() {
     let lost = reserve(&mut first).await.remove(0);
     rig.pass(14);
     assert_eq!(ids(&reserve(&mut second).await), []);
-    let (deliveries, ()) = tokio::join!(second.reserve(1, MINUTE), async {
-        tokio::task::yield_now().await;
-        rig.pass(1);
-    });
+    let (deliveries, ()) = soon(async {
+        tokio::join!(second.reserve(1, MINUTE), async {
+            tokio::task::yield_now().await;
+            rig.pass(1);
+        })
+    })
+    .await;
     let held = deliveries.unwrap().remove(0);
     assert_eq!(held.count, DeliveryCount::Exact(2));
     assert_eq!(
@@ -227,10 +233,13 @@ async fn never_are_more_deliveries_in_a_consumers_hands_than_its_credit() {
     let held = reserve(&mut consumer).await;
     assert_eq!(ids(&held), [id(1), id(2)]);
     assert_eq!(ids(&reserve(&mut consumer).await), []);
-    let (deliveries, settled) = tokio::join!(
-        consumer.reserve(9, MINUTE),
-        settle(&rig, &held[0], Settlement::Ack)
-    );
+    let (deliveries, settled) = soon(async {
+        tokio::join!(
+            consumer.reserve(9, MINUTE),
+            settle(&rig, &held[0], Settlement::Ack)
+        )
+    })
+    .await;
     assert_eq!(
         (ids(&deliveries.unwrap()), settled),
         (vec![id(3)], Settled::Done)
@@ -261,7 +270,8 @@ async fn a_receipt_of_another_broker_is_refused_alone() {
 async fn a_close_ends_pending_calls_and_refuses_later_ones_but_keeps_the_messages() {
     let rig = rig().await;
     let mut waiting = consumer(&rig).await;
-    let (reserved, closed) = tokio::join!(waiting.reserve(1, MINUTE), rig.broker.close(MINUTE));
+    let (reserved, closed) =
+        soon(async { tokio::join!(waiting.reserve(1, MINUTE), rig.broker.close(MINUTE)) }).await;
     closed.unwrap();
     assert_eq!(reserved.unwrap_err().kind(), ErrorKind::Closed);
     let error = rig.broker.ensure(&[]).await.unwrap_err();
@@ -280,7 +290,8 @@ async fn a_deleted_queue_is_gone_for_its_consumers_and_a_new_one_is_another_inca
     let incarnation = || async { admin(&rig).depth(&[queue()]).await.unwrap() };
     let before = incarnation().await.remove(0).incarnation;
     let queue = queue();
-    let (reserved, deleted) = tokio::join!(waiting.reserve(1, MINUTE), admin(&rig).delete(&queue));
+    let (reserved, deleted) =
+        soon(async { tokio::join!(waiting.reserve(1, MINUTE), admin(&rig).delete(&queue)) }).await;
     deleted.unwrap();
     assert_eq!(reserved.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(incarnation().await, []);

@@ -11,7 +11,8 @@ use bananas_core::{
 };
 
 use crate::rig::{
-    LEASE, NOW, Rig, id, job, later, owner, publication, queue, reference, release, success, urgent,
+    LEASE, NOW, Rig, id, job, later, owner, publication, queue, reference, release, soon, success,
+    urgent,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -98,17 +99,21 @@ async fn a_waiting_taker_is_woken_by_a_job_and_by_the_clock() {
     let owner = rig.owner(1).await;
     let mut taker = rig.store.taker(&queue(), owner);
     let at = rig.now() + Duration::from_secs(10);
-    let (taken, _) = tokio::join!(taker.take(5, 5, MINUTE), rig.record(job(1)));
+    let (taken, _) =
+        soon(async { tokio::join!(taker.take(5, 5, MINUTE), rig.record(job(1))) }).await;
     assert_eq!(ids(&taken.unwrap()), [id(1)]);
     // Now it waits first, without knowing that something will be due.
-    let (taken, ()) = tokio::join!(taker.take(5, 5, MINUTE), async {
-        rig.record(later(2, at)).await;
-        tokio::task::yield_now().await;
-        for _ in 0..10 {
-            rig.pass(1);
+    let (taken, ()) = soon(async {
+        tokio::join!(taker.take(5, 5, MINUTE), async {
+            rig.record(later(2, at)).await;
             tokio::task::yield_now().await;
-        }
-    });
+            for _ in 0..10 {
+                rig.pass(1);
+                tokio::task::yield_now().await;
+            }
+        })
+    })
+    .await;
     assert_eq!(ids(&taken.unwrap()), [id(2)]);
     assert_eq!(rig.now(), at, "neither before its time nor after");
 }
@@ -240,6 +245,35 @@ async fn no_more_suspects_are_started_than_asked_for() {
     assert!(matches!(busy, ClaimAnswer::Busy { .. }));
     let run = claim(&rig, 2, 2, 1).await.unwrap();
     assert!(matches!(run, ClaimAnswer::Run { crashes: 1, .. }));
+}
+
+#[tokio::test]
+async fn one_batch_of_claims_runs_no_more_suspects_than_asked_for() {
+    let rig = Rig::new();
+    let dying = rig.owner(1).await;
+    for n in 1..=3 {
+        rig.record(job(n)).await;
+    }
+    rig.take(dying, 3).await;
+    rig.store.retire(&[dying]).await.unwrap();
+    rig.due(None).await;
+    let claims = (1..=3).map(|n| Claim {
+        job: reference(id(n)),
+        copy: 0,
+        delivery: 0,
+        redelivery_proves_lease_lost: true,
+    });
+    let request = ClaimRequest {
+        owner: rig.owner(2).await,
+        suspects: 2,
+        claims: claims.collect(),
+    };
+    let answers = rig.store.claim(request).await;
+    let run = |answer: &Result<ClaimAnswer>| matches!(answer, Ok(ClaimAnswer::Run { .. }));
+    assert_eq!(
+        answers.iter().map(run).collect::<Vec<_>>(),
+        [true, true, false]
+    );
 }
 
 #[tokio::test]
@@ -482,24 +516,41 @@ async fn only_jobs_that_ended_before_the_given_times_are_pruned() {
         1
     );
     assert_eq!(state(&rig, 3).await, JobState::Ready);
+    let fatal = bananas_core::Outcome::Dead {
+        reason: bananas_core::DeadReason::Fatal,
+        error: bananas_core::AttemptError::new(
+            1,
+            rig.now(),
+            bananas_core::ErrorCause::Failed,
+            "no",
+        ),
+    };
+    let taken = rig.take(owner, 1).await;
+    rig.settle(id(3), taken[0].epoch, fatal).await;
+    let finished_only = Prune {
+        dead_before: rig.now(),
+        ..prune(rig.now() + MINUTE, 9)
+    };
+    assert_eq!(rig.store.prune(finished_only).await.unwrap(), 0);
     let counts = rig.store.counts().await.unwrap();
     assert_eq!(
         (counts.len(), counts[0].state, counts[0].jobs),
-        (1, JobState::Ready, 1)
+        (1, JobState::Dead, 1)
     );
 }
 
 #[tokio::test]
 async fn a_watch_ends_with_the_next_change_and_a_close_ends_every_wait() {
     let rig = Rig::new();
-    let (seen, _) = tokio::join!(rig.store.watch(MINUTE), rig.record(job(1)));
+    let (seen, _) = soon(async { tokio::join!(rig.store.watch(MINUTE), rig.record(job(1))) }).await;
     seen.unwrap();
     let owner = rig.owner(1).await;
     let other: bananas_core::QueueName = "other".parse().unwrap();
     let mut taker = rig.store.taker(&other, owner);
     let close = StateStore::close(&*rig.store, MINUTE);
     let (seen, taken, closed) =
-        tokio::join!(rig.store.watch(MINUTE), taker.take(1, 1, MINUTE), close);
+        soon(async { tokio::join!(rig.store.watch(MINUTE), taker.take(1, 1, MINUTE), close) })
+            .await;
     closed.unwrap();
     assert_eq!(seen.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(taken.unwrap_err().kind(), ErrorKind::Closed);
@@ -527,10 +578,13 @@ async fn a_drain_waits_for_the_end_of_all_jobs_and_names_those_still_open() {
     let named = format!("email.welcome {} is ready", id(1));
     assert!(error.to_string().contains(&named), "{error}");
     let owner = rig.owner(1).await;
-    let (drained, ()) = tokio::join!(rig.engine.drain(MINUTE), async {
-        let taken = rig.take(owner, 1).await;
-        rig.settle(id(1), taken[0].epoch, success()).await;
-    });
+    let (drained, ()) = soon(async {
+        tokio::join!(rig.engine.drain(MINUTE), async {
+            let taken = rig.take(owner, 1).await;
+            rig.settle(id(1), taken[0].epoch, success()).await;
+        })
+    })
+    .await;
     assert_eq!(drained.unwrap().succeeded, 1);
 }
 
