@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The contracts of Bananas as a program: what every broker, store and ledger must do.
+//!
+//! A backend implements the harness traits for itself, and [`Suite`] runs every check against it, each under
+//! a name of its own such as `sqlite::ledger::a_settle_counts_once`. The checks are written once, against the
+//! traits of `bananas-core` alone; each names in its documentation the clauses that it proves. `README.md`
+//! says how to run the suite against a backend of your own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "every function here is part of a test: it fails by panicking, with the place and the values"
+)]
+
+mod case;
+mod check;
+mod checks;
+mod flaky_store;
+mod gate;
+mod hand_worker;
+mod harness;
+mod impatience;
+mod outcomes;
+mod patience;
+mod suite;
+mod watched_broker;
+
+pub use self::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
+pub use self::suite::Suite;

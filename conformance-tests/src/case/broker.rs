@@ -1,0 +1,178 @@
+//! A broker on an empty namespace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bananas_core::{
+    Broker, BrokerAdmin, Consumer, ConsumerSpec, Delivery, Depth, Env, JobId, Publish, QueueName,
+    QueueSpec, RawMessage, Settle, Settled, Settlement,
+};
+use bytes::Bytes;
+
+use super::namespace;
+use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
+use crate::harness::BrokerHarness;
+use crate::patience::Patience;
+
+/// How long one look for messages waits.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A broker on an empty namespace, with one queue.
+pub(crate) struct BrokerCase {
+    harness: Arc<dyn BrokerHarness>,
+    namespace: String,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) queue: QueueName,
+    pub(crate) broker: Arc<dyn Broker>,
+}
+
+impl BrokerCase {
+    pub(crate) async fn open(harness: Arc<dyn BrokerHarness>, check: &str) -> Self {
+        let env = harness.env();
+        let namespace = namespace(check, &env);
+        let broker = harness.open(&namespace).await.unwrap();
+        let case = Self {
+            harness,
+            namespace,
+            env,
+            queue: QueueName::new("messages").unwrap(),
+            broker,
+        };
+        case.ensure(&case.queue).await;
+        case
+    }
+
+    pub(crate) async fn second_client(&self) -> Arc<dyn Broker> {
+        self.harness.open(&self.namespace).await.unwrap()
+    }
+
+    pub(crate) async fn ensure(&self, queue: &QueueName) {
+        let specs = [QueueSpec::new(queue.clone())];
+        self.broker.ensure(&specs).await.unwrap();
+    }
+
+    pub(crate) fn message(&self, body: impl Into<Bytes>) -> RawMessage {
+        RawMessage::new(self.env.job_id(), body.into())
+    }
+
+    pub(crate) fn messages(&self, count: usize) -> Vec<RawMessage> {
+        let body = |n: usize| format!("message {n}");
+        (0..count).map(|n| self.message(body(n))).collect()
+    }
+
+    pub(crate) fn to_queue(&self, message: RawMessage) -> Publish {
+        Publish {
+            queue: self.queue.clone(),
+            message,
+        }
+    }
+
+    pub(crate) async fn publish(&self, message: RawMessage) -> JobId {
+        self.publish_all(vec![message]).await[0]
+    }
+
+    /// Publishes in one batch and checks that all were accepted.
+    pub(crate) async fn publish_all(&self, messages: Vec<RawMessage>) -> Vec<JobId> {
+        let ids: Vec<JobId> = messages.iter().filter_map(|message| message.id).collect();
+        let batch = messages.into_iter().map(|message| self.to_queue(message));
+        let answers = self.broker.publish(batch.collect()).await;
+        assert_eq!(answers.len(), ids.len(), "one answer for each message");
+        for (id, answer) in ids.iter().zip(answers) {
+            assert_eq!(answer.unwrap().id, Some(*id));
+        }
+        ids
+    }
+
+    /// A consumer whose leases no check outlives.
+    pub(crate) async fn consumer(&self) -> Box<dyn Consumer> {
+        self.consumer_with(LONG_LEASE, 10_000).await
+    }
+
+    /// A consumer whose leases end soon.
+    pub(crate) async fn hasty_consumer(&self) -> Box<dyn Consumer> {
+        self.consumer_with(SHORT_LEASE, 10_000).await
+    }
+
+    pub(crate) async fn consumer_with(&self, lease: Duration, credit: u32) -> Box<dyn Consumer> {
+        let limits = self.broker.info().capabilities.lease;
+        let mut spec = ConsumerSpec::new(self.queue.clone());
+        spec.lease = lease.clamp(limits.min, limits.max);
+        spec.credit = credit;
+        self.broker.consume(spec).await.unwrap()
+    }
+
+    /// Reserves until so many messages have come, and takes no more.
+    pub(crate) async fn take(&self, consumer: &mut dyn Consumer, messages: usize) -> Vec<Delivery> {
+        let patience = Patience::new(&self.env);
+        let mut taken = Vec::new();
+        while taken.len() < messages {
+            let more = consumer
+                .reserve(messages - taken.len(), LOOK)
+                .await
+                .unwrap();
+            taken.extend(more);
+            patience.check(&format!("{} of {messages} messages came", taken.len()));
+        }
+        taken
+    }
+
+    pub(crate) async fn one(&self, consumer: &mut dyn Consumer) -> Delivery {
+        self.take(consumer, 1).await.remove(0)
+    }
+
+    pub(crate) async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Settled {
+        let batch = vec![Settle {
+            receipt: delivery.receipt.clone(),
+            settlement,
+        }];
+        let mut answers = self.broker.settle(batch).await;
+        assert_eq!(answers.len(), 1, "one answer for one delivery");
+        answers.remove(0).unwrap()
+    }
+
+    /// Acknowledges deliveries and checks that each acknowledgement counted.
+    pub(crate) async fn ack(&self, deliveries: &[Delivery]) {
+        let settle = |delivery: &Delivery| Settle {
+            receipt: delivery.receipt.clone(),
+            settlement: Settlement::Ack,
+        };
+        let batch = deliveries.iter().map(settle).collect();
+        for settled in self.broker.settle(batch).await {
+            assert_eq!(settled.unwrap(), Settled::Done);
+        }
+    }
+
+    /// Checks that nothing is ready: the next message published comes, and comes alone.
+    pub(crate) async fn assert_drained(&self, consumer: &mut dyn Consumer) {
+        let last = self.publish(self.message("last")).await;
+        let patience = Patience::new(&self.env);
+        loop {
+            let taken = consumer.reserve(10, LOOK).await.unwrap();
+            for delivery in &taken {
+                let id = delivery.message.id;
+                assert_eq!(id, Some(last), "a message came that must not");
+            }
+            if !taken.is_empty() {
+                return self.ack(&taken).await;
+            }
+            patience.check("the last message of the queue came");
+        }
+    }
+
+    pub(crate) fn admin(&self) -> &dyn BrokerAdmin {
+        self.broker.admin().expect("gated by Admin")
+    }
+
+    pub(crate) async fn depth(&self) -> Depth {
+        let queues = std::slice::from_ref(&self.queue);
+        self.admin().depth(queues).await.unwrap().remove(0)
+    }
+}
+
+/// The ids of deliveries, in order.
+pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<JobId> {
+    deliveries
+        .iter()
+        .filter_map(|delivery| delivery.message.id)
+        .collect()
+}

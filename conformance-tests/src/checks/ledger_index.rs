@@ -1,0 +1,214 @@
+//! Looking at jobs, and forgetting them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use bananas_core::{Alteration, Chore, JobFilter, JobId, JobState, QueueName, TaskName};
+
+use crate::case::LedgerCase;
+use crate::check::checks;
+use crate::outcomes::{fatal, release, release_for, retry, success};
+use crate::patience::{DEADLINE, Patience, eventually};
+
+checks!(LedgerCase:
+    counts_are_exact_after_a_mixed_life,
+    paging_visits_every_job_once_while_others_are_added,
+    a_filter_finds_what_it_names_and_nothing_else,
+    an_unknown_job_is_not_found,
+    prune_forgets_only_what_ended_before,
+    watch_wakes_on_a_change_by_another_client,
+    watch_ends_after_its_wait,
+);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Proves S62.
+async fn counts_are_exact_after_a_mixed_life(case: LedgerCase) {
+    let mut worker = case.worker().await;
+    let mut expired = case.job();
+    expired.expires_at = Some(case.env.now());
+    case.enqueue(expired).await;
+    case.assert_drained(&mut worker).await;
+    case.enqueue_all(case.jobs(10)).await;
+    let claimed = worker.take(10).await;
+    worker.succeed(&claimed[..2]).await;
+    worker.settle(&claimed[2], retry(&case.env, 1, HOUR)).await;
+    worker.settle(&claimed[3], fatal(&case.env, 1)).await;
+    worker
+        .settle(&claimed[4], release_for(&case.env, HOUR, "later"))
+        .await;
+    case.alter(claimed[5].job.id, Alteration::Cancel).await;
+    worker.settle(&claimed[5], release()).await;
+    let mut delayed = case.job();
+    delayed.run_at = Some(case.env.now() + HOUR);
+    case.enqueue(delayed).await;
+    case.enqueue_all(case.jobs(3)).await;
+    let dropped = case.enqueue(case.job()).await;
+    case.alter(dropped, Alteration::Cancel).await;
+    case.alter(dropped, Alteration::Drop).await;
+    let counts: BTreeMap<&str, u64> = case
+        .index()
+        .counts()
+        .await
+        .unwrap()
+        .iter()
+        .filter(|count| count.queue == case.queue)
+        .map(|count| (count.state.as_str(), count.jobs))
+        .collect();
+    // The one that succeeded beside the two is the last job of `assert_drained`.
+    let expected = BTreeMap::from([
+        ("cancelled", 1),
+        ("dead", 1),
+        ("expired", 1),
+        ("ready", 3),
+        ("retrying", 1),
+        ("running", 4),
+        ("scheduled", 2),
+        ("succeeded", 3),
+    ]);
+    assert_eq!(counts, expected);
+}
+
+/// Proves S61.
+async fn paging_visits_every_job_once_while_others_are_added(case: LedgerCase) {
+    let all: HashSet<JobId> = case.enqueue_all(case.jobs(60)).await.into_iter().collect();
+    let mut seen: Vec<JobId> = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = case
+            .index()
+            .query(&JobFilter::default(), cursor, 7)
+            .await
+            .unwrap();
+        assert!(page.jobs.len() <= 7);
+        seen.extend(page.jobs.iter().map(|job| job.id));
+        case.enqueue_all(case.jobs(5)).await;
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+        assert!(seen.len() < 1_000, "the pages never end");
+    }
+    let different: HashSet<JobId> = seen.iter().copied().collect();
+    assert_eq!(different.len(), seen.len(), "a job was visited twice");
+    assert!(different.is_superset(&all), "a job was left out");
+}
+
+/// Proves S61.
+async fn a_filter_finds_what_it_names_and_nothing_else(case: LedgerCase) {
+    let queue = QueueName::new("jobs.other").unwrap();
+    case.ledger
+        .ensure(std::slice::from_ref(&queue))
+        .await
+        .unwrap();
+    let plain = case.enqueue(case.job()).await;
+    let mut job = case.job();
+    job.queue = queue.clone();
+    let elsewhere = case.enqueue(job).await;
+    let mut job = case.job();
+    job.task = TaskName::new("another.task").unwrap();
+    let another = case.enqueue(job).await;
+    let mut job = case.job();
+    job.run_at = Some(case.env.now() + HOUR);
+    let delayed = case.enqueue(job).await;
+    let find = async |filter: &dyn Fn(&mut JobFilter)| {
+        let mut wanted = JobFilter::default();
+        filter(&mut wanted);
+        let page = case.index().query(&wanted, None, 100).await.unwrap();
+        page.jobs.iter().map(|job| job.id).collect::<HashSet<_>>()
+    };
+    let all = HashSet::from([plain, elsewhere, another, delayed]);
+    assert_eq!(find(&|_| {}).await, all);
+    assert_eq!(
+        find(&|f| f.queue = Some(queue.clone())).await,
+        HashSet::from([elsewhere])
+    );
+    let task = TaskName::new("another.task").ok();
+    assert_eq!(
+        find(&|f| f.task.clone_from(&task)).await,
+        HashSet::from([another])
+    );
+    let waiting = vec![JobState::Scheduled, JobState::Dead];
+    assert_eq!(
+        find(&|f| f.states.clone_from(&waiting)).await,
+        HashSet::from([delayed])
+    );
+    let both = |f: &mut JobFilter| {
+        f.queue = Some(queue.clone());
+        f.states.clone_from(&waiting);
+    };
+    assert_eq!(find(&both).await, HashSet::new());
+}
+
+/// Proves S60.
+async fn an_unknown_job_is_not_found(case: LedgerCase) {
+    let known = case.enqueue(case.job()).await;
+    let ids = [case.env.job_id(), known, case.env.job_id(), known];
+    let found = case.index().get(&ids).await.unwrap();
+    let found: Vec<Option<JobId>> = found
+        .iter()
+        .map(|job| job.as_ref().map(|job| job.id))
+        .collect();
+    assert_eq!(found, [None, Some(known), None, Some(known)]);
+}
+
+/// Proves S65.
+async fn prune_forgets_only_what_ended_before(case: LedgerCase) {
+    let mut worker = case.worker().await;
+    case.enqueue_all(case.jobs(4)).await;
+    let claimed = worker.take(4).await;
+    let [succeeded, dead, retrying, running] = [0, 1, 2, 3].map(|n: usize| claimed[n].job.id);
+    worker.settle(&claimed[0], success()).await;
+    worker.settle(&claimed[1], fatal(&case.env, 1)).await;
+    worker.settle(&claimed[2], retry(&case.env, 1, HOUR)).await;
+    let ready = case.enqueue(case.job()).await;
+    let prune = async |finished, dead| {
+        let chore = Chore::Prune { finished, dead };
+        case.ledger.tend(chore).await.unwrap().jobs
+    };
+    assert_eq!(prune(HOUR, HOUR).await, 0, "nothing ended an hour ago");
+    let mut pruned = 0;
+    let gone = async || {
+        pruned += prune(Duration::ZERO, HOUR).await;
+        case.find(succeeded).await.is_none()
+    };
+    eventually(&case.env, "what succeeded is forgotten", gone).await;
+    assert_eq!(pruned, 1);
+    for kept in [dead, retrying, running, ready] {
+        assert!(case.find(kept).await.is_some());
+    }
+    let gone = async || {
+        prune(HOUR, Duration::ZERO).await;
+        case.find(dead).await.is_none()
+    };
+    eventually(&case.env, "what is dead is forgotten", gone).await;
+    for kept in [retrying, running, ready] {
+        assert!(case.find(kept).await.is_some());
+    }
+}
+
+/// Proves S63.
+async fn watch_wakes_on_a_change_by_another_client(case: LedgerCase) {
+    let other = case.second_client().await;
+    let patience = Patience::new(&case.env);
+    // More than one change, since the first may come before the watch has begun.
+    let change = async {
+        loop {
+            case.env.sleep(Duration::from_millis(100)).await;
+            other.enqueue(vec![case.job()]).await.remove(0).unwrap();
+        }
+    };
+    let watch = case.index().watch(DEADLINE * 2);
+    match futures::future::select(std::pin::pin!(watch), std::pin::pin!(change)).await {
+        futures::future::Either::Left((watched, _)) => watched.unwrap(),
+        futures::future::Either::Right((never, _)) => never,
+    }
+    patience.check("the watch woke before its wait was over");
+}
+
+/// Proves S63.
+async fn watch_ends_after_its_wait(case: LedgerCase) {
+    let patience = Patience::new(&case.env);
+    case.index().watch(Duration::from_millis(50)).await.unwrap();
+    patience.check("the watch ended");
+}

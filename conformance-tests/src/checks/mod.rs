@@ -1,0 +1,93 @@
+//! The checks, a file for each topic. One check proves one fact, and names the clauses that demand it.
+
+mod broker_admin;
+mod broker_basics;
+mod broker_delay;
+mod broker_lease;
+mod broker_order;
+mod broker_publish;
+mod broker_settle;
+mod broker_stop;
+mod ledger_cancel;
+mod ledger_delay;
+mod ledger_end;
+mod ledger_enqueue;
+mod ledger_index;
+mod ledger_order;
+mod ledger_owner;
+mod ledger_run;
+mod ledger_source;
+mod ledger_suspect;
+mod ledger_track;
+mod ledger_unique;
+mod split_evidence;
+mod split_intake;
+mod split_outbox;
+mod split_settle;
+mod store_claim;
+mod store_due;
+mod store_publication;
+mod store_record;
+
+use crate::case::{BrokerCase, LedgerCase, SplitCase, StoreCase};
+use crate::check::Check;
+
+/// What every broker must do.
+pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
+    [
+        broker_admin::CHECKS,
+        broker_basics::CHECKS,
+        broker_delay::CHECKS,
+        broker_lease::CHECKS,
+        broker_order::CHECKS,
+        broker_publish::CHECKS,
+        broker_settle::CHECKS,
+        broker_stop::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What every ledger must do.
+pub(crate) fn ledger() -> impl Iterator<Item = &'static Check<LedgerCase>> {
+    [
+        ledger_cancel::CHECKS,
+        ledger_delay::CHECKS,
+        ledger_end::CHECKS,
+        ledger_enqueue::CHECKS,
+        ledger_index::CHECKS,
+        ledger_order::CHECKS,
+        ledger_owner::CHECKS,
+        ledger_run::CHECKS,
+        ledger_source::CHECKS,
+        ledger_suspect::CHECKS,
+        ledger_track::CHECKS,
+        ledger_unique::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What the `SplitLedger` makes of a broker and a store.
+pub(crate) fn split() -> impl Iterator<Item = &'static Check<SplitCase>> {
+    [
+        split_evidence::CHECKS,
+        split_intake::CHECKS,
+        split_outbox::CHECKS,
+        split_settle::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What every store must do, where the checks of the ledger do not prove it already.
+pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
+    [
+        store_claim::CHECKS,
+        store_due::CHECKS,
+        store_publication::CHECKS,
+        store_record::CHECKS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,76 @@
+//! A broker that lost its data.
+
+use std::collections::HashSet;
+
+use bananas_core::{Broker, BrokerAdmin, Bucket, JobId, QueueSpec};
+
+use crate::case::SplitCase;
+use crate::check::checks;
+use crate::hand_worker::{HandWorker, LONG_LEASE};
+
+checks!(SplitCase:
+    a_broker_that_lost_all_messages_gets_them_again_after_the_evidence_and_not_before,
+    a_broker_that_came_back_empty_gets_its_jobs_again_at_once,
+    a_queue_whose_jobs_all_run_is_no_evidence,
+);
+
+fn admin(case: &SplitCase) -> &dyn BrokerAdmin {
+    case.broker.admin().expect("the broker has an admin side")
+}
+
+async fn run_all(worker: &mut HandWorker, jobs: usize) -> HashSet<JobId> {
+    let claimed = worker.take(jobs).await;
+    worker.succeed(&claimed).await;
+    claimed.iter().map(|run| run.job.id).collect()
+}
+
+/// Proves L1, S52, B82.
+async fn a_broker_that_lost_all_messages_gets_them_again_after_the_evidence_and_not_before(
+    case: SplitCase,
+) {
+    case.enqueue_confirmed(1_500).await;
+    let purged = admin(&case)
+        .purge(&case.queue, Bucket::Ready)
+        .await
+        .unwrap();
+    assert_eq!(purged, 1_500);
+    case.tend().await;
+    case.pass(25).await;
+    assert_eq!(case.broker.published(), 1_500, "one look is no evidence");
+    case.pass(10).await;
+    assert_eq!(case.broker.published(), 3_000);
+    let mut worker = case.worker(LONG_LEASE).await;
+    assert_eq!(run_all(&mut worker, 1_500).await.len(), 1_500);
+    case.confirmed().await;
+    case.pass(120).await;
+    assert_eq!(
+        case.broker.published(),
+        3_000,
+        "they were published again once"
+    );
+}
+
+/// Proves L1, S52, B80.
+async fn a_broker_that_came_back_empty_gets_its_jobs_again_at_once(case: SplitCase) {
+    case.enqueue_confirmed(50).await;
+    case.tend().await;
+    admin(&case).delete(&case.queue).await.unwrap();
+    let spec = QueueSpec::new(case.queue.clone());
+    case.broker.ensure(&[spec]).await.unwrap();
+    case.tend().await;
+    assert_eq!(case.broker.published(), 100);
+    let mut worker = case.worker(LONG_LEASE).await;
+    assert_eq!(run_all(&mut worker, 50).await.len(), 50);
+}
+
+/// Proves S52.
+async fn a_queue_whose_jobs_all_run_is_no_evidence(case: SplitCase) {
+    case.enqueue_confirmed(10).await;
+    let mut worker = case.worker(LONG_LEASE).await;
+    let claimed = worker.take(10).await;
+    case.pass(300).await;
+    assert_eq!(case.broker.published(), 10);
+    worker.succeed(&claimed).await;
+    case.pass(300).await;
+    assert_eq!(case.broker.published(), 10);
+}

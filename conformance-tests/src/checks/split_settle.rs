@@ -1,0 +1,117 @@
+//! The store first, then the broker: what lies between two settlements.
+
+use std::time::Duration;
+
+use bananas_core::{ErrorCause, JobSettled, JobState, Renewed};
+
+use crate::case::SplitCase;
+use crate::check::checks;
+use crate::hand_worker::{ANY, LONG_LEASE};
+use crate::outcomes::success;
+use crate::watched_broker::Line;
+
+checks!(SplitCase:
+    a_delivery_that_could_not_be_acknowledged_is_not_run_again,
+    a_lost_lease_of_the_broker_is_a_crash,
+    a_late_settle_leaves_the_delivery_of_the_new_owner_alone,
+    a_wall_clock_that_jumps_ends_no_lease_and_makes_none_longer,
+);
+
+const LEASE: Duration = Duration::from_secs(15);
+
+/// Proves L2.
+async fn a_delivery_that_could_not_be_acknowledged_is_not_run_again(case: SplitCase) {
+    case.enqueue_confirmed(1).await;
+    let mut worker = case.worker(LEASE).await;
+    let claimed = worker.one().await;
+    case.broker.set(Line::Down);
+    let settled = worker.settle(&claimed, success()).await;
+    assert_eq!(
+        settled,
+        JobSettled::Settled(JobState::Succeeded),
+        "the store has it"
+    );
+    case.broker.set(Line::Up);
+    case.clock.advance(LEASE * 2);
+    let mut other = case.worker(LEASE).await;
+    assert!(other.look_with(10, ANY, Duration::ZERO).await.is_empty());
+    assert_eq!(case.state_of(claimed.job.id).await, JobState::Succeeded);
+    assert_eq!(
+        case.depth().await.ready.value(),
+        Some(0),
+        "the redelivery is used up"
+    );
+}
+
+/// Proves S30, B72.
+async fn a_lost_lease_of_the_broker_is_a_crash(case: SplitCase) {
+    case.enqueue_confirmed(1).await;
+    let dead = case.ledger_on("elsewhere").await;
+    let mut dead = case.worker_on(&dead, LEASE).await;
+    let old = dead.one().await;
+    case.clock.advance(LEASE * 2);
+    let mut worker = case.worker(LONG_LEASE).await;
+    let new = worker.one().await;
+    assert_eq!((new.job.id, new.attempt, new.crashes), (old.job.id, 1, 1));
+    let late = dead.settle(&old, success()).await;
+    assert!(matches!(late, JobSettled::Stale { .. }), "{late:?}");
+    let causes: Vec<_> = case
+        .record(new.job.id)
+        .await
+        .errors
+        .iter()
+        .map(|e| e.cause)
+        .collect();
+    assert_eq!(causes, [ErrorCause::Crashed]);
+}
+
+/// Proves L22, L40, B45.
+async fn a_late_settle_leaves_the_delivery_of_the_new_owner_alone(case: SplitCase) {
+    case.enqueue_confirmed(1).await;
+    let mut lost = case.worker(LEASE).await;
+    let old = lost.one().await;
+    case.clock.advance(LEASE * 2);
+    let mut worker = case.worker(LEASE).await;
+    let new = worker.one().await;
+    assert_eq!(
+        lost.ledger.renew(&lost.owner, LEASE).await.unwrap(),
+        Renewed::Lost
+    );
+    let late = lost.settle(&old, success()).await;
+    assert!(matches!(late, JobSettled::Stale { .. }), "{late:?}");
+    let other = case.ledger_on("elsewhere").await;
+    let mut other = case.worker_on(&other, LONG_LEASE).await;
+    for _ in 0..8 {
+        case.clock.advance(LEASE / 3);
+        worker.ledger.renew(&worker.owner, LEASE).await.unwrap();
+        let taken = other.look_with(10, ANY, Duration::ZERO).await;
+        assert!(taken.is_empty(), "the job runs twice");
+    }
+    let settled = worker.settle(&new, success()).await;
+    assert_eq!(settled, JobSettled::Settled(JobState::Succeeded));
+    assert_eq!(case.record(new.job.id).await.standing.crashes, 1);
+    let depth = case.depth().await;
+    assert_eq!(
+        (depth.ready.value(), depth.in_flight.value()),
+        (Some(0), Some(0))
+    );
+}
+
+/// Proves S4.
+async fn a_wall_clock_that_jumps_ends_no_lease_and_makes_none_longer(case: SplitCase) {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    case.enqueue_confirmed(1).await;
+    let mut worker = case.worker(LEASE).await;
+    let claimed = worker.one().await;
+    let now = case.env.now();
+    case.clock.set_wall_clock(now + YEAR);
+    case.tend().await;
+    assert_eq!(case.state_of(claimed.job.id).await, JobState::Running);
+    let renewed = worker.ledger.renew(&worker.owner, LEASE).await.unwrap();
+    assert!(matches!(renewed, Renewed::Held { .. }), "{renewed:?}");
+    case.clock.set_wall_clock(now - YEAR);
+    case.clock.advance(LEASE * 2);
+    let mut other = case.worker(LEASE).await;
+    let again = other.one().await;
+    assert_eq!((again.job.id, again.crashes), (claimed.job.id, 1));
+}

@@ -1,0 +1,63 @@
+//! The contracts on the SQLite engine: a file for each namespace, opened anew by each client.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
+use bananas_core::{Broker, Env, Ledger, Result, StateStore, TokioEnv};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, StoreHarness, Suite};
+use tempfile::TempDir;
+
+struct Sqlite {
+    env: Arc<dyn Env>,
+    folder: TempDir,
+}
+
+impl Sqlite {
+    async fn engine(&self, namespace: &str) -> Result<Arc<SqliteEngine>> {
+        let mut config = SqliteConfig::default();
+        config.path = self.folder.path().join(namespace).with_extension("db");
+        SqliteEngine::open(config, Arc::clone(&self.env)).await
+    }
+}
+
+impl Backend for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn env(&self) -> Arc<dyn Env> {
+        Arc::clone(&self.env)
+    }
+}
+
+#[async_trait]
+impl BrokerHarness for Sqlite {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
+        Ok(self.engine(namespace).await?.broker())
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Sqlite {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(namespace).await?.store())
+    }
+}
+
+#[async_trait]
+impl LedgerHarness for Sqlite {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
+        Ok(self.engine(namespace).await?.ledger())
+    }
+}
+
+fn main() -> ExitCode {
+    let suite = Suite::start();
+    let sqlite = Arc::new(Sqlite {
+        env: Arc::new(TokioEnv::on(suite.runtime().clone())),
+        folder: TempDir::new().unwrap(),
+    });
+    suite.broker(&sqlite).store(&sqlite).ledger(&sqlite).run()
+}
