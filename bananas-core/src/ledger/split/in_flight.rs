@@ -46,14 +46,22 @@ impl InFlight {
         }
     }
 
-    /// The receipt to settle a job with.
-    pub(super) fn receipt(&self, id: JobId) -> Option<Receipt> {
-        self.lock().get(&id).map(|held| held.receipt.clone())
+    /// The receipt to settle a run with. Once another owner here runs the job, the delivery is not this run's.
+    pub(super) fn receipt(&self, run: &Claimed) -> Option<Receipt> {
+        let held = self.lock();
+        let held = held.get(&run.job.id)?;
+        (held.owner == run.owner).then(|| held.receipt.clone())
     }
 
-    /// Forgets a job that has been settled.
-    pub(super) fn remove(&self, id: JobId) {
-        self.lock().remove(&id);
+    /// Forgets a run that has been settled.
+    pub(super) fn remove(&self, run: &Claimed) {
+        let mut held = self.lock();
+        if held
+            .get(&run.job.id)
+            .is_some_and(|held| held.owner == run.owner)
+        {
+            held.remove(&run.job.id);
+        }
     }
 
     /// Forgets everything of an owner that lost its lease: its runs are over.

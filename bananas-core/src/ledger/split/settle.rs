@@ -101,8 +101,8 @@ impl Shared {
                 .next()
                 .unwrap_or_else(|| Err(short_answer("settle")));
             if let Ok(settled) = &answer {
-                let receipt = self.in_flight.receipt(claimed.job.id);
-                self.in_flight.remove(claimed.job.id);
+                let receipt = self.in_flight.receipt(&claimed);
+                self.in_flight.remove(&claimed);
                 deliveries.extend(receipt.and_then(|receipt| after_record(*settled, receipt)));
             }
             answers.push((place, answer));
@@ -145,7 +145,7 @@ impl Shared {
                 Settled::LeaseLost => JobSettled::Stale { epoch: 0 },
             });
             if answer.is_ok() {
-                self.in_flight.remove(claimed.job.id);
+                self.in_flight.remove(&claimed);
             }
             answers.push((place, answer));
         }
@@ -159,7 +159,7 @@ impl Shared {
                 .as_ref()
                 .map(|delivery| delivery.receipt.clone())
         };
-        self.in_flight.receipt(claimed.job.id).or_else(at_claim)
+        self.in_flight.receipt(claimed).or_else(at_claim)
     }
 
     /// With `track = outcome`, the ends are recorded, in one write; the others need nothing.
