@@ -40,7 +40,7 @@ pub fn is_surely_gone(owner: &Owner) -> bool {
 }
 
 /// Whether the process with this pid and start time runs. In doubt it does.
-fn is_alive(pid: u32, started: u64) -> bool {
+pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };

@@ -88,7 +88,9 @@ async fn retire_the_dead(engine: &Engine) -> Result<()> {
         .unwrap_or_else(|_| Err(no_answer("look for dead owners")))?;
     let gone: Vec<_> = rows
         .iter()
-        .filter(|row| (!row.left.is_zero() || row.running > 0) && process::is_surely_gone(&row.owner))
+        .filter(|row| {
+            (!row.left.is_zero() || row.running > 0) && process::is_surely_gone(&row.owner)
+        })
         .map(|row| row.owner.id)
         .collect();
     if gone.is_empty() {

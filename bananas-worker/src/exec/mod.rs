@@ -150,6 +150,3 @@ async fn serve_pipes(streams: Streams, input: Bytes, into: (&mut Head, &mut Tail
     };
     tokio::join!(write, read_output, read_errors);
 }
-
-#[cfg(test)]
-mod tests;

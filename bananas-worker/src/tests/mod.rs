@@ -1,6 +1,7 @@
 //! The whole worker on the memory engine.
 
 mod cancel;
+mod exec;
 mod lease;
 mod ledger;
 mod outcomes;
@@ -46,6 +47,8 @@ struct Stage {
     /// The worker's clock.
     env: Arc<dyn Env>,
     manual: Option<Arc<ManualEnv>>,
+    /// How far a manual clock moves between two looks at a condition.
+    step: Duration,
     ledger: Arc<Troubled>,
     config: Config,
 }
@@ -82,7 +85,7 @@ impl Stage {
         let real: Arc<dyn Env> = Arc::new(TokioEnv::current());
         let start = Timestamp::from_micros(1_000_000_000_000);
         let manual = Arc::new(ManualEnv::new(Arc::clone(&real), start, 7));
-        let env: Arc<dyn Env> = manual.clone();
+        let env = Arc::<ManualEnv>::clone(&manual);
         Self::on(real, env, Some(manual))
     }
 
@@ -94,18 +97,19 @@ impl Stage {
             real,
             env,
             manual,
+            step: Duration::from_millis(50),
             ledger: Arc::new(Troubled::new(engine.ledger())),
             config,
         }
     }
 
     fn worker(&self) -> Worker {
-        let ledger: Arc<dyn Ledger> = self.ledger.clone();
+        let ledger = Arc::<Troubled>::clone(&self.ledger);
         Worker::new(ledger, Arc::clone(&self.env), Arc::new(self.config.clone()))
     }
 
     fn client(&self) -> Client {
-        let ledger: Arc<dyn Ledger> = self.ledger.clone();
+        let ledger = Arc::<Troubled>::clone(&self.ledger);
         Client::new(ledger, Arc::clone(&self.env), Arc::new(self.config.clone()))
     }
 
@@ -133,11 +137,30 @@ impl Stage {
         let deadline = self.real.monotonic() + DEADLINE;
         while !holds().await {
             assert!(self.real.monotonic() < deadline, "in vain: {what}");
-            self.real.sleep(Duration::from_millis(2)).await;
-            if let Some(manual) = &self.manual {
-                manual.advance(Duration::from_millis(50));
+            match &self.manual {
+                Some(manual) => {
+                    manual.advance(self.step);
+                    self.let_others_run().await;
+                }
+                None => self.real.sleep(Duration::from_millis(2)).await,
             }
         }
+    }
+
+    /// Lets loops and handlers do what is due, so that a manual clock does not run away from them.
+    async fn let_others_run(&self) {
+        for _ in 0..3 {
+            let mut turn = self.real.spawn_isolated("turn", Box::pin(async {}));
+            turn.ended().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time pass on a manual clock.
+    async fn pass(&self, time: Duration) {
+        let until = self.env.monotonic() + time;
+        self.eventually("time passes", async || self.env.monotonic() >= until)
+            .await;
     }
 
     /// Lets real time pass without moving a manual clock, so that whatever can happen happens.

@@ -94,7 +94,7 @@ async fn a_run_that_takes_too_long_is_a_failed_attempt() {
     let enqueue = stage.client().enqueue(Work::default());
     let id = enqueue.timeout(Duration::from_secs(3)).await.unwrap().id();
     let before = stage.env.now();
-    let worker = stage.worker().handle(move |work| hangs(work));
+    let worker = stage.worker().handle(hangs);
     stage.run(worker, &[(id, JobState::Retrying)]).await;
     let error = &stage.record(id).await.errors[0];
     assert_eq!(
@@ -112,7 +112,7 @@ async fn a_failing_job_is_tried_again_by_its_backoff_and_then_set_aside() {
     let fails = async |_: Work, attempt: Attempt| -> TaskResult<u32> {
         Err(format!("failure {}", attempt.0).into())
     };
-    let worker = stage.worker().handle(move |w, a| fails(w, a));
+    let worker = stage.worker().handle(fails);
     stage.run(worker, &[(id, JobState::Dead)]).await;
     let record = stage.record(id).await;
     let texts: Vec<_> = record.errors.iter().map(|e| e.message.as_str()).collect();

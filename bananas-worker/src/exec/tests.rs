@@ -1,1 +1,0 @@
-//! `exec` tasks, on the whole worker.
