@@ -1,10 +1,9 @@
-//! The engine: one open file, its threads, and the ways to ask them.
+//! The engine: one open file, its two sides, and the ways to ask its threads.
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bananas_core::{
@@ -18,15 +17,13 @@ use crate::bell::Bell;
 use crate::boot_clock::{BootClock, Moment, SystemBootClock};
 use crate::broker::SqliteBroker;
 use crate::config::SqliteConfig;
-use crate::connection::Connector;
 use crate::error::Error;
-use crate::lane::Lane;
-use crate::reader::{self, ReadLane};
-use crate::schema::FileFacts;
+use crate::lane::LaneClosed;
+use crate::reader::ReadRequest;
 use crate::store::SqliteStore;
+use crate::threads::Threads;
 use crate::transaction::Transaction;
-use crate::writer::{Answer, Request, WriteLane, WriteRequest, Writer};
-use crate::{filesystem, watcher};
+use crate::writer::{Answer, Request, WriteRequest};
 
 /// The largest body, result or message, in bytes.
 pub(crate) const MAX_VALUE: usize = 64 * 1024 * 1024;
@@ -235,7 +232,7 @@ impl Shared {
         };
         let file = self.threads.file.clone();
         let (sender, receiver) = oneshot::channel();
-        let request: reader::ReadRequest = Box::new(move |connection| {
+        let request: ReadRequest = Box::new(move |connection| {
             let answer = connection
                 .and_then(work)
                 .map_err(|e| CoreError::from(e.in_file(&file)));
@@ -291,7 +288,7 @@ impl Shared {
     async fn entered(
         &self,
         until: Tick,
-        push: impl Future<Output = std::result::Result<(), crate::lane::LaneClosed>> + Send,
+        push: impl Future<Output = std::result::Result<(), LaneClosed>> + Send,
     ) -> Result<()> {
         let error = match self.env.until(until, push).await {
             Ok(Ok(())) => return Ok(()),
@@ -318,140 +315,4 @@ impl Shared {
                 .into()),
         }
     }
-}
-
-/// The threads of an engine and the ways to them.
-struct Threads {
-    file: PathBuf,
-    facts: FileFacts,
-    writer: Arc<WriteLane>,
-    quick: Arc<ReadLane>,
-    long: Arc<ReadLane>,
-    bell: Arc<Bell>,
-    /// Each ends with its thread.
-    running: Mutex<Vec<oneshot::Receiver<()>>>,
-}
-
-impl Threads {
-    async fn start(
-        config: &SqliteConfig,
-        env: &Arc<dyn Env>,
-        boot_clock: &Arc<dyn BootClock>,
-    ) -> Result<Self> {
-        let bell = Bell::new();
-        let writer: Arc<WriteLane> = Arc::new(Lane::new());
-        let (opened, opening) = oneshot::channel();
-        let mut running = Vec::new();
-        running.push(spawn("bananas-sqlite-writer", {
-            let (config, env) = (config.clone(), Arc::clone(env));
-            let (lane, bell) = (Arc::clone(&writer), Arc::clone(&bell));
-            let boot_clock = Arc::clone(boot_clock);
-            move || match open_writer(&config, env) {
-                Ok((connector, connection, facts)) => {
-                    let writer = Writer {
-                        lane,
-                        connector: connector.clone(),
-                        connection: Some(connection),
-                        bell,
-                        boot_clock,
-                    };
-                    drop(opened.send(Ok((connector, facts))));
-                    writer.run();
-                }
-                Err(e) => drop(opened.send(Err(e))),
-            }
-        })?);
-        let (connector, facts) = opening.await.map_err(|oneshot::Canceled| {
-            CoreError::new(
-                ErrorKind::Internal,
-                "the database thread ended while opening",
-            )
-        })??;
-        let threads = Self {
-            file: connector.file.clone(),
-            facts,
-            writer,
-            quick: Arc::new(Lane::new()),
-            long: Arc::new(Lane::new()),
-            bell,
-            running: Mutex::new(running),
-        };
-        for (name, lane) in [
-            ("bananas-sqlite-look", &threads.quick),
-            ("bananas-sqlite-query", &threads.long),
-        ] {
-            let (lane, connector) = (Arc::clone(lane), connector.clone());
-            threads.add(spawn(name, move || reader::run(&lane, &connector))?);
-        }
-        let bell = Arc::clone(&threads.bell);
-        threads.add(spawn("bananas-sqlite-watch", move || {
-            watcher::run(&bell, &connector);
-        })?);
-        Ok(threads)
-    }
-
-    fn add(&self, thread: oneshot::Receiver<()>) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(thread);
-    }
-
-    /// Lets the threads finish what they have, and waits for them.
-    async fn end(&self) {
-        self.stop();
-        let running =
-            std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in running {
-            // An error is the end of the thread, which drops the sender.
-            thread.await.unwrap_or_default();
-        }
-    }
-
-    fn stop(&self) {
-        self.writer.close();
-        self.quick.close();
-        self.long.close();
-        self.bell.close();
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn open_writer(
-    config: &SqliteConfig,
-    env: Arc<dyn Env>,
-) -> Result<(Connector, Connection, FileFacts)> {
-    let connector = Connector {
-        file: filesystem::check(&config.path)?,
-        namespace: config.namespace.clone(),
-        synchronous: config.synchronous,
-        busy_timeout: config.busy_timeout,
-        env,
-    };
-    let (connection, facts) = connector.writer().map_err(CoreError::from)?;
-    Ok((connector, connection, facts))
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<oneshot::Receiver<()>> {
-    let (sender, receiver) = oneshot::channel::<()>();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            // Dropped when the body has ended, even by a panic.
-            let _alive = sender;
-            body();
-        })
-        .map_err(|e| {
-            CoreError::new(
-                ErrorKind::Unavailable,
-                format!("thread {name:?} cannot be started"),
-            )
-            .because(e)
-        })?;
-    Ok(receiver)
 }

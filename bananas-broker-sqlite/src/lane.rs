@@ -134,24 +134,18 @@ impl<T> Drop for CloseOnExit<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[tokio::test]
     async fn a_full_lane_makes_callers_wait_and_a_closed_one_refuses_them() {
-        let lane = Arc::new(Lane::new());
+        let lane = Lane::new();
         for n in 0..ROOM {
             lane.push(n).await.unwrap();
         }
-        let waiting = tokio::spawn({
-            let lane = Arc::clone(&lane);
-            async move { lane.push(ROOM).await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+        let mut waiting = Box::pin(lane.push(ROOM));
+        assert!(futures::poll!(&mut waiting).is_pending());
         assert_eq!(lane.drain().len(), ROOM);
-        waiting.await.unwrap().unwrap();
+        waiting.await.unwrap();
         lane.close();
         assert_eq!(lane.push(0).await, Err(LaneClosed));
         assert_eq!(lane.pop(), Some(ROOM), "what is inside is still served");

@@ -53,6 +53,7 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod transaction;
 mod watcher;
 mod writer;

@@ -35,10 +35,11 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> SqliteConfig {
-        let mut config = SqliteConfig::default();
-        config.path = self.directory.path().join("jobs.db");
-        config.synchronous = crate::Synchronous::Normal;
-        config
+        SqliteConfig {
+            path: self.directory.path().join("jobs.db"),
+            synchronous: crate::Synchronous::Normal,
+            ..SqliteConfig::default()
+        }
     }
 
     /// Opens the file once more, as another process would.

@@ -4,16 +4,18 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row per job. Times are microseconds since 1970-01-01 UTC. The view job_list shows ids and times readably.
+-- One row per job. Conditions are chains of OR, not IN: SQLite evaluates them at every write, and for a list it
+-- builds a temporary table each time.
+-- Times are microseconds since 1970-01-01 UTC. The view job_list shows ids and times readably.
 CREATE TABLE jobs (
     seq              INTEGER PRIMARY KEY,
     id               BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
     queue            TEXT NOT NULL,
     task             TEXT NOT NULL,
-    state            TEXT NOT NULL CHECK (state IN
-        ('scheduled', 'ready', 'running', 'retrying', 'succeeded', 'dead', 'cancelled', 'expired')),
+    state            TEXT NOT NULL CHECK (state = 'ready' OR state = 'running' OR state = 'succeeded'
+        OR state = 'scheduled' OR state = 'retrying' OR state = 'dead' OR state = 'cancelled' OR state = 'expired'),
     priority         INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 100),
-    track            TEXT NOT NULL CHECK (track IN ('none', 'outcome', 'full')),
+    track            TEXT NOT NULL CHECK (track = 'full' OR track = 'none' OR track = 'outcome'),
     epoch            INTEGER NOT NULL DEFAULT 0,
     failed_attempts  INTEGER NOT NULL DEFAULT 0,
     crashes          INTEGER NOT NULL DEFAULT 0,
@@ -38,9 +40,9 @@ CREATE TABLE jobs (
 -- Only what is in motion is indexed; within one priority the rowid, seq, is the order.
 CREATE INDEX jobs_ready ON jobs (queue, priority DESC) WHERE state = 'ready' AND crashes = 0;
 CREATE INDEX jobs_suspect ON jobs (queue, priority DESC) WHERE state = 'ready' AND crashes > 0;
-CREATE INDEX jobs_due ON jobs (queue, run_at) WHERE state IN ('scheduled', 'retrying');
+CREATE INDEX jobs_due ON jobs (queue, run_at) WHERE state = 'scheduled' OR state = 'retrying';
 CREATE INDEX jobs_running ON jobs (owner, cancel_requested) WHERE state = 'running';
-CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state IN ('succeeded', 'cancelled', 'expired');
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE state = 'succeeded' OR state = 'cancelled' OR state = 'expired';
 CREATE INDEX jobs_dead ON jobs (finished_at) WHERE state = 'dead';
 CREATE INDEX jobs_published ON jobs (queue, batch) WHERE state = 'ready' AND batch IS NOT NULL;
 
@@ -92,7 +94,7 @@ CREATE TABLE queues (
 CREATE TABLE messages (
     seq         INTEGER PRIMARY KEY,
     queue       TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ('ready', 'delayed', 'leased', 'dead')),
+    state       TEXT NOT NULL CHECK (state = 'ready' OR state = 'leased' OR state = 'delayed' OR state = 'dead'),
     id          BLOB,
     priority    INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 100),
     not_before  INTEGER,

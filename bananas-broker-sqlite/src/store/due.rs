@@ -15,11 +15,11 @@ use crate::transaction::Transaction;
 const WAITING_QUEUES: &str =
     "SELECT DISTINCT queue FROM counts WHERE state IN ('scheduled', 'retrying') AND jobs > 0";
 const NEXT: &str =
-    "SELECT min(run_at) FROM jobs WHERE state IN ('scheduled', 'retrying') AND queue = ?1";
+    "SELECT min(run_at) FROM jobs WHERE (state = 'scheduled' OR state = 'retrying') AND queue = ?1";
 const DUE: &str = concat!(
     "SELECT ",
     moving_columns!(),
-    " FROM jobs WHERE state IN ('scheduled', 'retrying') AND queue = ?1 AND run_at <= ?2 ORDER BY run_at LIMIT ?3"
+    " FROM jobs WHERE (state = 'scheduled' OR state = 'retrying') AND queue = ?1 AND run_at <= ?2 ORDER BY run_at LIMIT ?3"
 );
 /// Reads the table of owners, a row per worker process of the last day.
 const BEREFT: &str = "SELECT id FROM owners WHERE gone = 1

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::transaction::Transaction;
 
 const FINISHED: &str = "SELECT seq, queue, state FROM jobs
-    WHERE state IN ('succeeded', 'cancelled', 'expired') AND finished_at < ?1 ORDER BY finished_at LIMIT ?2";
+    WHERE (state = 'succeeded' OR state = 'cancelled' OR state = 'expired') AND finished_at < ?1 ORDER BY finished_at LIMIT ?2";
 const DEAD: &str = "SELECT seq, queue, state FROM jobs
     WHERE state = 'dead' AND finished_at < ?1 ORDER BY finished_at LIMIT ?2";
 const KEYS: &str = "DELETE FROM unique_keys WHERE (queue, key) IN

@@ -14,7 +14,7 @@ use crate::transaction::Transaction;
 const LOOK: &str = "SELECT
     EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND crashes = 0 AND queue = ?1),
     EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND crashes > 0 AND queue = ?1),
-    (SELECT min(run_at) FROM jobs WHERE state IN ('scheduled', 'retrying') AND queue = ?1)";
+    (SELECT min(run_at) FROM jobs WHERE (state = 'scheduled' OR state = 'retrying') AND queue = ?1)";
 const READY: &str = concat!(
     "SELECT seq, track, id, priority, body, ",
     standing_columns!(),

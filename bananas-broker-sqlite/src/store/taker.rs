@@ -119,7 +119,7 @@ impl SqliteTaker {
                     if hold.abandoned {
                         drop(hold);
                         if let Some(shared) = shared.upgrade() {
-                            give_back_now(&shared, &queue, taken);
+                            give_back_now(&shared, &queue, &taken);
                         }
                     } else {
                         hold.started.extend(taken);
@@ -237,15 +237,15 @@ impl Drop for SqliteTaker {
         hold.abandoned = true;
         let started = std::mem::take(&mut hold.started);
         drop(hold);
-        give_back_now(&self.shared, &self.queue, started.into());
+        give_back_now(&self.shared, &self.queue, &Vec::from(started));
     }
 }
 
-fn give_back_now(shared: &Shared, queue: &QueueName, started: Vec<Taken>) {
+fn give_back_now(shared: &Shared, queue: &QueueName, started: &[Taken]) {
     if started.is_empty() {
         return;
     }
-    let settles = releases(queue, &started);
+    let settles = releases(queue, started);
     let weight = settles.len();
     let work = move |tx: &mut Transaction<'_>| settle::settle(tx, &settles).map(drop);
     let answer = |answer: Answer<()>| {
