@@ -109,6 +109,14 @@ impl Place {
     }
 }
 
+/// Waits in real time, so that what never happens is a failure and not a hang.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let real: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    real.within(PATIENCE, future)
+        .await
+        .expect("nothing happened")
+}
+
 /// The queue of the tests.
 pub(crate) fn mail() -> QueueName {
     QueueName::new("mail").unwrap()

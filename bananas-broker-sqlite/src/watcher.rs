@@ -13,7 +13,7 @@ use crate::connection::Connector;
 use crate::error::Error;
 
 /// Between two looks, plus up to as much again at random, so that processes do not look in step.
-const PAUSE: Duration = Duration::from_millis(8);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Watches until the bell is closed.
 pub(crate) fn run(bell: &Arc<Bell>, connector: &Connector) {

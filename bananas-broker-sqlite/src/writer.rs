@@ -269,3 +269,122 @@ fn answer(batch: Vec<Box<dyn WriteRequest>>, error: &bananas_core::Error) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use bananas_core::{ErrorKind, Status};
+
+    use super::*;
+    use crate::boot_clock::SystemBootClock;
+    use crate::testing::Place;
+
+    /// Serves these statements in one batch, and says what became of each.
+    fn serve(writer: &mut Writer, statements: &[&'static str]) -> Vec<Answer<()>> {
+        let (sender, receiver) = mpsc::channel();
+        let requests = statements.iter().map(|sql| -> Box<dyn WriteRequest> {
+            let (sql, sender) = (*sql, sender.clone());
+            let work = move |tx: &mut Transaction<'_>| Ok(tx.sql(sql)?.execute([]).map(drop)?);
+            Box::new(Request::new(1, work, move |answer| {
+                sender.send((sql, answer)).unwrap();
+            }))
+        });
+        let requests = requests.collect();
+        writer.serve(requests);
+        let mut answers: Vec<_> = receiver.try_iter().collect();
+        let order = |sql: &str| statements.iter().position(|known| *known == sql);
+        answers.sort_by_key(|(sql, _)| order(sql));
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    async fn writer(place: &Place) -> Writer {
+        place.open().await;
+        let file = Connection::open(place.config().path).unwrap();
+        // A reference that is checked at the commit: the way to make a commit fail.
+        let tables = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+            CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)";
+        file.execute_batch(tables).unwrap();
+        let connector = Connector {
+            file: place.config().path,
+            namespace: place.config().namespace,
+            synchronous: crate::Synchronous::Normal,
+            busy_timeout: std::time::Duration::from_secs(10),
+            env: Arc::<bananas_core::ManualEnv>::clone(&place.env),
+        };
+        let connection = connector.writer().unwrap().0;
+        connection
+            .pragma_update(None, "foreign_keys", true)
+            .unwrap();
+        Writer {
+            lane: Arc::new(Lane::new()),
+            connector,
+            connection: Some(connection),
+            bell: Bell::new(),
+            boot_clock: Arc::new(SystemBootClock::new()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_takes_no_neighbour_with_it() {
+        let place = Place::new();
+        let mut writer = writer(&place).await;
+        let good = [
+            "INSERT INTO parent VALUES (1)",
+            "INSERT INTO parent VALUES (2)",
+        ];
+        let answers = serve(
+            &mut writer,
+            &[good[0], "INSERT INTO parent VALUES ('x')", good[1]],
+        );
+        assert!(matches!(answers[0], Answer::Done(())));
+        assert!(matches!(answers[1], Answer::Failed(_)));
+        assert!(matches!(answers[2], Answer::Done(())));
+        let file = Connection::open(place.config().path).unwrap();
+        let rows: i64 = file
+            .query_row("SELECT count(*) FROM parent", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 2);
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_commit_nothing_is_called_done_and_the_connection_is_new() {
+        let place = Place::new();
+        let mut writer = writer(&place).await;
+        let batch = [
+            "INSERT INTO parent VALUES (1)",
+            "INSERT INTO child VALUES (7)",
+        ];
+        for answer in serve(&mut writer, &batch) {
+            let Answer::Doubtful((), error) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(
+                (error.kind(), error.status()),
+                (ErrorKind::Internal, Status::MayBeApplied)
+            );
+        }
+        assert!(writer.connection.is_none(), "it is not trusted any more");
+        let answers = serve(&mut writer, &["INSERT INTO parent VALUES (2)"]);
+        assert!(matches!(answers[0], Answer::Done(())));
+    }
+
+    #[tokio::test]
+    async fn a_lock_held_for_too_long_is_unavailable_and_nothing_was_applied() {
+        let place = Place::new();
+        let mut writer = writer(&place).await;
+        writer.connector.busy_timeout = std::time::Duration::from_millis(5);
+        writer.connection = None;
+        let other = Connection::open(place.config().path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let answer = serve(&mut writer, &["INSERT INTO parent VALUES (1)"]).remove(0);
+        let error = answer.into_result().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.status()),
+            (ErrorKind::Unavailable, Status::NotApplied)
+        );
+        other.execute_batch("ROLLBACK").unwrap();
+        let answers = serve(&mut writer, &["INSERT INTO parent VALUES (1)"]);
+        assert!(matches!(answers[0], Answer::Done(())));
+    }
+}

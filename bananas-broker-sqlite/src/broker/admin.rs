@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bananas_core::{
     BrokerAdmin, Bucket, Count, Depth, JobId, QueueName, RawMessage, Result, Timestamp,
 };
+use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::message::{self, message_columns};
@@ -13,6 +14,9 @@ use crate::columns::{Columns, limit};
 use crate::engine::{Pace, Side};
 use crate::error::Error;
 use crate::transaction::Transaction;
+
+/// Shows with a dead message why it is dead.
+const REASON_PROPERTY: &str = "bananas-dead-reason";
 
 /// Counts along the indexes of one queue; what is due or whose lease has ended counts as ready.
 const DEPTH: &str = "SELECT
@@ -35,7 +39,7 @@ const PEEK_DELAYED: &str = concat!(
 const PEEK_DEAD: &str = concat!(
     "SELECT ",
     message_columns!(),
-    " FROM messages WHERE state = 'dead' AND queue = ?1 ORDER BY seq LIMIT ?2"
+    ", reason FROM messages WHERE state = 'dead' AND queue = ?1 ORDER BY seq LIMIT ?2"
 );
 const PURGE_READY: &str = "DELETE FROM messages WHERE state = 'ready' AND queue = ?1";
 const PURGE_DELAYED: &str = "DELETE FROM messages WHERE state = 'delayed' AND queue = ?1";
@@ -153,7 +157,17 @@ fn peek(
         Bucket::Dead => PEEK_DEAD,
     })?;
     let messages = statement.query_map((queue.as_str(), limit(max)), |row| {
-        message::read(&mut Columns::new(row))
+        let mut columns = Columns::new(row);
+        let mut message = message::read(&mut columns)?;
+        if bucket == Bucket::Dead
+            && let Some(reason) = columns.text()?
+        {
+            let reason = Bytes::copy_from_slice(reason.as_bytes());
+            message
+                .properties
+                .push((REASON_PROPERTY.to_owned(), reason));
+        }
+        Ok(message)
     })?;
     Ok(Ok(messages.collect::<rusqlite::Result<_>>()?))
 }

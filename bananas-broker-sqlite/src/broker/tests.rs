@@ -10,8 +10,9 @@ use bananas_core::{
     Settled, Settlement,
 };
 use bytes::Bytes;
+use futures::future;
 
-use crate::testing::{PATIENCE, Place, mail};
+use crate::testing::{PATIENCE, Place, mail, soon};
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -287,8 +288,11 @@ async fn a_waiting_consumer_wakes_when_another_engine_publishes() {
         queue: mail(),
         message: bench.message("x"),
     };
-    let (reserved, published) =
-        tokio::join!(consumer.reserve(9, PATIENCE), there.publish(vec![publish]));
+    let (reserved, published) = soon(future::join(
+        consumer.reserve(9, PATIENCE),
+        there.publish(vec![publish]),
+    ))
+    .await;
     assert!(published[0].is_ok());
     assert_eq!(reserved.unwrap().len(), 1);
 }
@@ -353,6 +357,7 @@ async fn people_peek_purge_redrive_and_delete() {
         dead.iter().map(|m| m.id.unwrap()).collect::<Vec<_>>(),
         ids[..2]
     );
+    assert_eq!(dead[0].property("bananas-dead-reason").unwrap(), "no");
     assert_eq!(admin.redrive(&mail(), Some(&ids[..1])).await.unwrap(), 1);
     assert_eq!(admin.redrive(&mail(), None).await.unwrap(), 2);
     assert_eq!(

@@ -25,9 +25,10 @@ const GONE: &str = "INSERT INTO owners (id, host, boot_id, pid, pid_started, lea
     ON CONFLICT DO UPDATE SET gone = 1, lease_boot = excluded.lease_boot, lease_until = excluded.lease_until,
     lease_us = excluded.lease_us WHERE gone = 0";
 const LEASES: &str = "SELECT id, lease_boot, lease_until, lease_us FROM owners WHERE gone = 0";
-const LIST: &str = "SELECT id, host, boot_id, pid, pid_started, lease_boot, lease_until, lease_us,
+const LIST: &str = "SELECT id, host, boot_id, pid, pid_started, gone, lease_boot, lease_until, lease_us,
     (SELECT count(*) FROM jobs WHERE state = 'running' AND owner = owners.id)
-    FROM owners WHERE gone = 0 ORDER BY id";
+    FROM owners WHERE gone = 0 OR EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND owner = owners.id)
+    ORDER BY id";
 const CANCELS: &str =
     "SELECT id FROM jobs WHERE state = 'running' AND owner = ?1 AND cancel_requested = 1";
 const FORGETTABLE: &str = "SELECT id, lease_boot, lease_until, lease_us FROM owners WHERE gone = 1
@@ -156,7 +157,7 @@ pub(super) fn lapsed(
     Ok(lapsed)
 }
 
-/// The owners that are not gone, and the running jobs of `cancels_of` that somebody asked to cancel.
+/// The owners, but for those that are gone and run nothing, and the running jobs of `cancels_of` that somebody asked to cancel.
 pub(super) fn list(
     connection: &Connection,
     now: &Moment,
@@ -185,9 +186,10 @@ fn owner_row(columns: &mut Columns<'_, '_>, now: &Moment) -> rusqlite::Result<Ow
         pid: columns.number()?,
         pid_started: columns.number()?,
     };
+    let gone = columns.number::<i64>()? != 0;
     let boot = columns.text()?.unwrap_or_default();
     let (until, lease) = (columns.number()?, columns.number()?);
-    let left = if now.holds(boot, until, lease) {
+    let left = if !gone && now.holds(boot, until, lease) {
         Duration::from_micros(u64::try_from(until - now.micros).unwrap_or(0))
     } else {
         Duration::ZERO

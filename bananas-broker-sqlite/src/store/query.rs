@@ -28,7 +28,7 @@ pub(super) fn query(
 ) -> Result<JobPage, Error> {
     // One more than asked for tells whether there is a next page.
     let after = after.map(|Cursor(id)| id);
-    let mut statement = connection.prepare_cached(&select(filter))?;
+    let mut statement = connection.prepare_cached(&select(filter, after))?;
     let rows = statement.query_map(
         (
             after.as_ref().map(JobId::as_bytes),
@@ -45,27 +45,38 @@ pub(super) fn query(
     Ok(JobPage { jobs, next })
 }
 
-/// The states are written out, not bound, so that SQLite can use the index of a state.
-fn select(filter: &JobFilter) -> String {
-    let mut sql = concat!(
-        "SELECT ",
-        record_columns!(),
-        " FROM jobs WHERE (?1 IS NULL OR id < ?1)"
-    )
-    .to_owned();
+/// Conditions are written only where they restrict, so that SQLite finds its way: along the ids, or along the
+/// index of what is rare.
+fn select(filter: &JobFilter, after: Option<JobId>) -> String {
+    let mut sql = concat!("SELECT ", record_columns!(), " FROM jobs").to_owned();
+    sql.push_str(match filter.states.as_slice() {
+        // These are few among many; the others are found soon by going through the newest.
+        [JobState::Dead] => " INDEXED BY jobs_dead",
+        [JobState::Running] => " INDEXED BY jobs_running",
+        _ => "",
+    });
+    let mut conditions = Vec::new();
+    if after.is_some() {
+        conditions.push("id < ?1".to_owned());
+    }
     if !filter.states.is_empty() {
-        let states: Vec<String> = filter
+        let states = filter
             .states
             .iter()
-            .map(|state| format!("'{}'", state.as_str()))
-            .collect();
-        sql.push_str(" AND state IN (");
-        sql.push_str(&states.join(", "));
-        sql.push(')');
+            .map(|state| format!("state = '{state}'"));
+        conditions.push(format!("({})", states.collect::<Vec<_>>().join(" OR ")));
     }
-    sql.push_str(
-        " AND (?2 IS NULL OR queue = ?2) AND (?3 IS NULL OR task = ?3) ORDER BY id DESC LIMIT ?4",
-    );
+    if filter.queue.is_some() {
+        conditions.push("queue = ?2".to_owned());
+    }
+    if filter.task.is_some() {
+        conditions.push("task = ?3".to_owned());
+    }
+    if !conditions.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ?4");
     sql
 }
 
@@ -91,3 +102,30 @@ fn order(state: JobState) -> Option<usize> {
 
 #[cfg(test)]
 pub(crate) const STATEMENTS: [&str; 1] = [GET];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_page_starts_where_the_former_ended() {
+        let place = Connection::open_in_memory().unwrap();
+        place
+            .execute_batch(include_str!("../migrations/0001_jobs.sql"))
+            .unwrap();
+        let id = JobId::from_slice(&[1; 16]);
+        for (states, step) in [
+            (vec![], "(id<?)"),
+            (vec![JobState::Ready, JobState::Dead], "(id<?)"),
+            (vec![JobState::Dead], "jobs_dead"),
+            (vec![JobState::Running], "jobs_running"),
+        ] {
+            let mut filter = JobFilter::default();
+            filter.states = states;
+            filter.queue = Some(QueueName::default_queue());
+            let sql = format!("EXPLAIN QUERY PLAN {}", select(&filter, id));
+            let plan: String = place.query_row(&sql, [0; 4], |row| row.get(3)).unwrap();
+            assert!(plan.contains(step), "{sql}\n{plan}");
+        }
+    }
+}

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bananas_core::{JobSettled, JobState, Outcome, Recorded, Track, Unique};
+use futures::future;
 
 use super::{LEASE, assert_counts, due, failure, taker};
-use crate::testing::{PATIENCE, Place, ended, settle_one, success, take};
+use crate::testing::{PATIENCE, Place, ended, settle_one, soon, success, take};
 
 #[tokio::test]
 async fn a_job_lives_from_record_to_result() {
@@ -111,7 +112,11 @@ async fn a_waiting_taker_wakes_when_another_engine_records_a_job() {
     let owner = place.enlisted(&here.store()).await;
     let mut taker = taker(&here, &owner);
     let store = there.store();
-    let (taken, ids) = tokio::join!(taker.take(1, 0, PATIENCE), place.record(&store, 1));
+    let (taken, ids) = soon(future::join(
+        taker.take(1, 0, PATIENCE),
+        place.record(&store, 1),
+    ))
+    .await;
     let taken = taken.unwrap();
     assert_eq!(taken[0].id, ids[0]);
 }
@@ -260,5 +265,38 @@ async fn a_job_that_has_expired_is_not_started() {
         .remove(0)
         .unwrap();
     assert_eq!(job.standing.state, JobState::Expired);
+    assert_counts(&place, &engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_engines_write_at_once_and_every_job_runs_once() {
+    let place = Place::new();
+    let mut engines = Vec::new();
+    for _ in 0..4 {
+        engines.push(place.open().await);
+    }
+    let each = |engine: std::sync::Arc<crate::SqliteEngine>| {
+        let place = &place;
+        async move {
+            let store = engine.store();
+            let owner = place.enlisted(&store).await;
+            let mut taker = taker(&engine, &owner);
+            let mut runs = Vec::new();
+            for _ in 0..20 {
+                place.record(&store, 5).await;
+                for taken in take(&mut taker, 7).await {
+                    let settled = settle_one(store.jobs(), ended(&taken, success())).await;
+                    assert_eq!(settled, JobSettled::Settled(JobState::Succeeded));
+                    runs.push(taken.id);
+                }
+            }
+            runs
+        }
+    };
+    let engine = std::sync::Arc::clone(&engines[0]);
+    let runs = soon(future::join_all(engines.into_iter().map(each))).await;
+    let runs: Vec<_> = runs.into_iter().flatten().collect();
+    let once: HashSet<_> = runs.iter().collect();
+    assert_eq!(once.len(), runs.len(), "no job runs twice");
     assert_counts(&place, &engine).await;
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bananas_core::{Alteration, Altered, ErrorKind, JobFilter, JobState, Outcome, Prune};
+use futures::future;
 
 use super::{assert_counts, failure, taker};
-use crate::testing::{PATIENCE, Place, ended, mail, settle_one, success, take};
+use crate::testing::{PATIENCE, Place, ended, mail, settle_one, soon, success, take};
 
 #[tokio::test]
 async fn people_cancel_retry_and_drop_jobs() {
@@ -123,7 +124,11 @@ async fn a_watcher_wakes_at_any_change_of_any_engine() {
     let place = Place::new();
     let (here, there) = (place.open().await, place.open().await);
     let (store, other) = (here.store(), there.store());
-    let (watched, _) = tokio::join!(store.index().watch(PATIENCE), place.record(&other, 1));
+    let (watched, _) = soon(future::join(
+        store.index().watch(PATIENCE),
+        place.record(&other, 1),
+    ))
+    .await;
     watched.unwrap();
 }
 
@@ -134,7 +139,11 @@ async fn a_closed_store_says_so_and_closing_again_is_fine() {
     let store = engine.store();
     let owner = place.enlisted(&store).await;
     let mut waiter = taker(&engine, &owner);
-    let (waited, closed) = tokio::join!(waiter.take(1, 0, PATIENCE), store.close(PATIENCE));
+    let (waited, closed) = soon(future::join(
+        waiter.take(1, 0, PATIENCE),
+        store.close(PATIENCE),
+    ))
+    .await;
     closed.unwrap();
     store.close(PATIENCE).await.unwrap();
     assert_eq!(waited.unwrap_err().kind(), ErrorKind::Closed);
