@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bananas_core::{BoxFuture, Env};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::handler::{Handler, JobContext, Ran};
 use crate::panic_text::panic_text;
@@ -22,21 +23,21 @@ pub(crate) enum Ended {
     Stopped,
 }
 
-/// Runs the handler, at most for `timeout`. Timers are made only when it is not ready at once.
-pub(crate) async fn drive(
-    env: &Arc<dyn Env>,
-    run: &Arc<Run>,
-    handler: &Arc<dyn Handler>,
-    timeout: Duration,
-) -> Ended {
-    let mut permit = None;
-    if let Some(gate) = handler.gate() {
-        tokio::select! {
-            biased;
-            () = run.stopped() => return Ended::Stopped,
-            acquired = Arc::clone(gate).acquire_owned() => permit = acquired.ok(),
-        }
-    }
+/// A handler and what it needs beside the run.
+pub(crate) struct Call<'a> {
+    pub(crate) handler: &'a Arc<dyn Handler>,
+    /// What was acquired at the handler's gate.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) timeout: Duration,
+}
+
+/// Runs the handler, at most for its timeout. Timers are made only when it is not ready at once.
+pub(crate) async fn drive(env: &Arc<dyn Env>, run: &Arc<Run>, call: Call<'_>) -> Ended {
+    let Call {
+        handler,
+        permit,
+        timeout,
+    } = call;
     let deadline = env.monotonic() + timeout;
     let mut future = Arc::clone(handler).run(JobContext(Arc::clone(run)), permit);
     let mut obeys = Stop::No;

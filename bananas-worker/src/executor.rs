@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bananas_core::Outcome;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
-use crate::driver::{Ended, drive};
+use crate::driver::{Call, Ended, drive};
 use crate::engine::Engine;
-use crate::handler::Place;
+use crate::handler::{Failure, Place};
 use crate::registry::Entry;
 use crate::runs::{Run, Stop};
 use crate::verdict::{self, Judge};
@@ -48,38 +49,70 @@ pub(crate) fn dispatch(engine: &Arc<Engine>, runs: Vec<Arc<Run>>) {
 
 /// Runs one job to its end.
 async fn execute(engine: Arc<Engine>, run: Arc<Run>) {
+    let job = &run.claimed.job;
+    let Some(entry) = engine.registry.get(&job.task) else {
+        return;
+    };
+    let permit = match entry.handler.gate() {
+        Some(gate) => pass(gate, &run).await,
+        None => None,
+    };
+    // Only now: a run that waits at the gate has not begun, and a shutdown gives it back.
     if !run.begin() {
         return;
     }
-    let job = &run.claimed.job;
     let span = tracing::info_span!(
         "job",
         id = %job.id,
         task = %job.task,
         attempt = run.claimed.attempt
     );
-    let outcome = outcome(&engine, &run).instrument(span).await;
+    let outcome = outcome(&engine, &run, entry, permit).instrument(span).await;
     engine.finish(run, outcome);
 }
 
-async fn outcome(engine: &Engine, run: &Arc<Run>) -> Option<Outcome> {
-    let job = &run.claimed.job;
-    // Looked up again and not handed on: the task holds the engine anyway.
+/// Waits at the gate, unless the run is to stop.
+async fn pass(gate: &Arc<Semaphore>, run: &Run) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = run.stopped() => None,
+        permit = Arc::clone(gate).acquire_owned() => permit.ok(),
+    }
+}
+
+async fn outcome(
+    engine: &Engine,
+    run: &Arc<Run>,
+    entry: &Entry,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Option<Outcome> {
     let Entry {
         handler, policy, ..
-    } = engine.registry.get(&job.task)?;
+    } = entry;
     let ended = if run.why() == Stop::No {
-        drive(&engine.env, run, handler, policy.timeout(job)).await
+        let timeout = policy.timeout(&run.claimed.job);
+        let call = Call {
+            handler,
+            permit,
+            timeout,
+        };
+        drive(&engine.env, run, call).await
     } else {
         Ended::Stopped
     };
+    // The text of such a failure may quote the arguments, and those are nothing for logs.
+    let quotes = matches!(ended, Ended::Ran(Err(Failure::Arguments(_))));
     let judge = Judge {
         policy,
         max_result_bytes: engine.config.max_result_bytes,
         env: &engine.env,
     };
     let outcome = judge.outcome(run, ended);
-    report(outcome.as_ref());
+    if quotes {
+        tracing::error!("dead: the arguments do not fit the task");
+    } else {
+        report(outcome.as_ref());
+    }
     outcome
 }
 

@@ -17,10 +17,10 @@ use crate::supervisor::{Pulse, next_wait};
 /// The most ends in one batch.
 const BATCH: usize = 1_000;
 
-/// How long one batch may take before it is tried again.
+/// How long one batch may take before it is taken for failed.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The first and the longest wait before a batch is tried again.
+/// The first and the longest wait before what failed is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// The settler turns at least so often.
@@ -30,14 +30,18 @@ const TURN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Inbox {
     receiver: UnboundedReceiver<Done>,
-    pending: Vec<Done>,
+    /// The batch that is being recorded.
+    batch: Vec<Done>,
+    /// What could not be recorded and waits to be tried again; it holds up nobody else.
+    later: Vec<Done>,
 }
 
 impl Inbox {
     pub(crate) fn new(receiver: UnboundedReceiver<Done>) -> Self {
         Self {
             receiver,
-            pending: Vec::new(),
+            batch: Vec::new(),
+            later: Vec::new(),
         }
     }
 }
@@ -49,26 +53,34 @@ pub(crate) async fn settle(
     pulse: Arc<Pulse>,
 ) -> Result<()> {
     let mut inbox = inbox.lock().await;
-    let Inbox { receiver, pending } = &mut *inbox;
+    let Inbox {
+        receiver,
+        batch,
+        later,
+    } = &mut *inbox;
     let mut wait = WAITS.0;
+    let mut again = engine.env.monotonic();
     loop {
         pulse.turn(&engine.env);
-        let room = BATCH.saturating_sub(pending.len());
-        if pending.is_empty() {
+        if batch.is_empty() {
+            let now = engine.env.monotonic();
+            let turn = if later.is_empty() { now + TURN } else { again };
             tokio::select! {
                 biased;
-                ended = receiver.recv_many(pending, BATCH) => if ended == 0 { return Ok(()) },
-                () = engine.env.sleep(TURN) => continue,
+                ended = receiver.recv_many(batch, BATCH) => if ended == 0 { return Ok(()) },
+                () = engine.env.sleep_until(turn) => {}
             }
-        } else if room > 0 && !receiver.is_empty() {
-            receiver.recv_many(pending, room).await;
         }
-        record(&engine, pending).await;
-        if pending.is_empty() {
-            wait = WAITS.0;
-        } else {
-            engine.env.sleep(wait).await;
+        if !later.is_empty() && engine.env.monotonic() >= again {
+            batch.append(later);
+        }
+        record(&engine, batch).await;
+        if !batch.is_empty() {
+            later.append(batch);
+            again = engine.env.monotonic() + wait;
             wait = next_wait(wait, engine.env.random()).min(WAITS.1);
+        } else if later.is_empty() {
+            wait = WAITS.0;
         }
     }
 }

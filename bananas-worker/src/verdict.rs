@@ -83,7 +83,9 @@ impl Judge<'_> {
     fn failure(&self, run: &Run, why: Stop, failure: Failure) -> Outcome {
         match failure {
             Failure::Large(bytes) => self.too_large(run, bytes),
-            Failure::Fatal(text) => self.dead(run, DeadReason::Fatal, ErrorCause::Failed, text),
+            Failure::Fatal(text) | Failure::Arguments(text) => {
+                self.dead(run, DeadReason::Fatal, ErrorCause::Failed, text)
+            }
             Failure::Task(_) if why == Stop::Cancelled => Outcome::Cancelled,
             Failure::Task(_) if why == Stop::TimedOut => self.timed_out(run),
             Failure::Task(error) => match error.wish {

@@ -56,7 +56,7 @@ impl ExecHandler {
     }
 
     async fn execute(&self, context: &JobContext) -> Ran {
-        let (mut command, input) = self.recipe.command(context).map_err(Failure::Fatal)?;
+        let (mut command, input) = self.recipe.command(context).map_err(Failure::Arguments)?;
         let mut child = command
             .spawn()
             .map_err(|e| Failure::Task(command::cannot_start(command.as_std(), &e).into()))?;

@@ -19,7 +19,9 @@ pub(crate) type Ran = Result<Bytes, Failure>;
 pub(crate) enum Failure {
     /// The handler says so.
     Task(TaskError),
-    /// It could not be called, or its answer not be used: no further attempt can help.
+    /// The arguments do not fit it: no further attempt can help. The text may quote them.
+    Arguments(String),
+    /// Its answer cannot be used: no further attempt can help.
     Fatal(String),
     /// The run succeeded, but the result has more bytes than may be stored.
     Large(usize),

@@ -54,7 +54,7 @@ where
 pub(super) fn arguments<A: Arguments<S>, S>(context: &JobContext, state: &S) -> Result<A, Failure> {
     let args = &context.job().args;
     let task = args.decode::<A::Task>();
-    let task = task.map_err(|e| Failure::Fatal(e.to_string()))?;
+    let task = task.map_err(|e| Failure::Arguments(e.to_string()))?;
     Ok(A::of(task, context, state))
 }
 

@@ -3,7 +3,9 @@
 //! The signals are received on a thread of their own, so that they are obeyed even while handlers block every
 //! thread of the user's runtime.
 
+use std::future::Future;
 use std::io;
+use std::sync::mpsc;
 
 use bananas_core::BoxFuture;
 use tokio::runtime::Builder;
@@ -20,23 +22,32 @@ pub struct Signals(watch::Receiver<u32>);
 /// running jobs finish within `shutdown_grace`, a second one gives them back and leaves at once, and a third
 /// aborts the process.
 ///
-/// From the first call on, these signals no longer end the process by themselves.
-pub async fn shutdown_signal() -> Signals {
+/// Signals count from the call on, and not only once the future is awaited; they no longer end the process by
+/// themselves.
+pub fn shutdown_signal() -> impl Future<Output = Signals> + Send + use<> {
     let (sender, receiver) = watch::channel(0);
+    let (ready, is_ready) = mpsc::channel();
     let thread = std::thread::Builder::new().name("bananas-signals".to_owned());
     let spawned = thread.spawn(move || {
-        if let Err(e) = count(&sender) {
+        if let Err(e) = count(&sender, &ready) {
             tracing::error!(error = %e, "signals cannot be received");
-            // As if none ever came: the sender must not go.
-            std::thread::park();
+            drop(ready);
+            loop {
+                // As if none ever came: the sender must not go.
+                std::thread::park();
+            }
         }
     });
     if let Err(e) = spawned {
         tracing::error!(error = %e, "no thread to receive signals");
     }
-    let mut signals = Signals(receiver);
-    signals.at_least(1).await;
-    signals
+    // It takes the thread less than a millisecond to be ready, or to fail; then nothing is sent.
+    is_ready.recv().ok();
+    async move {
+        let mut signals = Signals(receiver);
+        signals.at_least(1).await;
+        signals
+    }
 }
 
 impl Signals {
@@ -54,11 +65,13 @@ impl Shutdown for Signals {
 }
 
 /// Counts signals for as long as the process lives; the third aborts it.
-fn count(signals: &watch::Sender<u32>) -> io::Result<()> {
+fn count(signals: &watch::Sender<u32>, ready: &mpsc::Sender<()>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Nobody waits any more only if the caller's thread is gone.
+        ready.send(()).ok();
         loop {
             let received = tokio::select! {
                 received = terminate.recv() => received,
@@ -77,4 +90,69 @@ fn count(signals: &watch::Sender<u32>) -> io::Result<()> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    /// Set in the child process that is sent the signals.
+    const CHILD: &str = "BANANAS_TEST_SIGNALS_CHILD";
+
+    /// Counts signals and says so; the body of the child process.
+    fn child() {
+        let say = |what: &str| {
+            let mut out = io::stdout();
+            writeln!(out, "\nchild: {what}").unwrap();
+            out.flush().unwrap();
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let signal = shutdown_signal();
+        say("ready");
+        runtime.block_on(async {
+            let signals = signal.await;
+            say("first");
+            signals.forced().await;
+            say("second");
+            std::future::pending::<()>().await;
+        });
+    }
+
+    fn hears(lines: &mut impl Iterator<Item = io::Result<String>>, what: &str) {
+        let wanted = format!("child: {what}");
+        assert!(
+            lines.any(|line| line.unwrap() == wanted),
+            "{what} never came"
+        );
+    }
+
+    #[test]
+    fn the_first_signal_drains_the_second_forces_and_the_third_aborts() {
+        if std::env::var_os(CHILD).is_some() {
+            return child();
+        }
+        let name = "shutdown::signal::tests::the_first_signal_drains_the_second_forces_and_the_third_aborts";
+        let mut process: Child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let pid = Pid::from_child(&process);
+        hears(&mut lines, "ready");
+        kill_process(pid, Signal::TERM).unwrap();
+        hears(&mut lines, "first");
+        kill_process(pid, Signal::INT).unwrap();
+        hears(&mut lines, "second");
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = process.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()));
+    }
 }

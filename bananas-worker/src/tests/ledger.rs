@@ -16,6 +16,8 @@ pub(super) struct Troubled {
     real: Arc<dyn Ledger>,
     /// How many more settles fail, perhaps to succeed when tried again.
     pub(super) failing_settles: AtomicUsize,
+    /// The job whose settles always fail, perhaps to succeed when tried again.
+    pub(super) unsettled: Mutex<Option<JobId>>,
     /// Renewals fail.
     pub(super) renew_fails: AtomicBool,
     /// Renewals never answer.
@@ -35,6 +37,7 @@ impl Troubled {
         Self {
             real,
             failing_settles: AtomicUsize::default(),
+            unsettled: Mutex::default(),
             renew_fails: AtomicBool::default(),
             renew_hangs: AtomicBool::default(),
             renew_panics: AtomicBool::default(),
@@ -89,6 +92,17 @@ impl Ledger for Troubled {
             self.failing_settles.store(left - 1, Ordering::SeqCst);
             let error = || Error::new(ErrorKind::Unavailable, "the store is away");
             return batch.iter().map(|_| Err(error())).collect();
+        }
+        let bad = *self.unsettled.lock().unwrap();
+        let is_bad: Vec<bool> = batch.iter().map(|(c, _)| Some(c.job.id) == bad).collect();
+        if is_bad.contains(&true) {
+            let good = batch.into_iter().filter(|(c, _)| Some(c.job.id) != bad);
+            let mut answers = self.settle(good.collect()).await.into_iter();
+            let answer = |bad| match bad {
+                true => Err(Error::new(ErrorKind::Unavailable, "this one not")),
+                false => answers.next().unwrap(),
+            };
+            return is_bad.into_iter().map(answer).collect();
         }
         let asked = batch.clone();
         let answers = self.real.settle(batch).await;

@@ -267,6 +267,29 @@ async fn what_has_ended_is_settled_when_the_store_is_back() {
 }
 
 #[tokio::test]
+async fn a_job_that_cannot_be_settled_holds_up_no_other() {
+    async fn handler(work: Work) -> TaskResult<u32> {
+        Ok(work.n)
+    }
+    let stage = Stage::manual();
+    let bad = stage.enqueue(0).await;
+    *stage.ledger.unsettled.lock().unwrap() = Some(bad);
+    let started = stage.start(stage.worker().handle(handler));
+    // Until the waits between two trials are as long as they get.
+    stage.pass(Duration::from_secs(60)).await;
+    let before = stage.env.now();
+    for n in 1..10 {
+        let id = stage.enqueue(n).await;
+        stage.reaches(id, JobState::Succeeded).await;
+    }
+    assert!(stage.env.now().since(before) < Duration::from_secs(5));
+    assert_eq!(stage.record(bad).await.standing.state, JobState::Running);
+    *stage.ledger.unsettled.lock().unwrap() = None;
+    stage.reaches(bad, JobState::Succeeded).await;
+    started.stop(&stage).await.unwrap();
+}
+
+#[tokio::test]
 async fn blocking_handlers_run_side_by_side_up_to_their_number_of_threads() {
     let mut stage = Stage::new();
     stage.config.worker.blocking_threads = 3;

@@ -173,6 +173,40 @@ async fn a_blocking_handler_that_cannot_be_stopped_is_left_to_its_lease() {
     drop(free);
 }
 
+#[tokio::test]
+async fn a_blocking_job_that_waits_for_a_thread_is_given_back_and_does_not_start() {
+    let mut stage = Stage::new();
+    stage.config.worker.blocking_threads = 1;
+    let (free, blocked) = mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let blocks = move |_: Work| -> TaskResult<u32> {
+        counted.fetch_add(1, Ordering::SeqCst);
+        blocked.lock().unwrap().recv().ok();
+        Ok(0)
+    };
+    let ids = [stage.enqueue(0).await, stage.enqueue(1).await];
+    let mut started = stage.start(stage.worker().handle_blocking(blocks));
+    for id in ids {
+        stage.reaches(id, JobState::Running).await;
+    }
+    let one_blocks = async || runs.load(Ordering::SeqCst) == 1;
+    stage.eventually("one blocks", one_blocks).await;
+    started.signal();
+    let given_back = async || {
+        let first = stage.record(ids[0]).await.standing.state;
+        let second = stage.record(ids[1]).await.standing.state;
+        [first, second].contains(&JobState::Ready)
+    };
+    stage
+        .eventually("the other one is given back", given_back)
+        .await;
+    drop(free);
+    started.ended(&stage).await.unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn jobs_that_no_thread_has_begun_are_given_back_even_while_all_threads_are_blocked() {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
