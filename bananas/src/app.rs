@@ -51,7 +51,7 @@ impl App {
         match std::env::var_os("BANANAS_CONFIG") {
             Some(path) => read(Path::new(&path)),
             None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE)),
-            None => Config::read(DEFAULT_FILE, "", std::env::vars()),
+            None => Config::read(DEFAULT_FILE, "", environment()),
         }
     }
 
@@ -100,7 +100,6 @@ impl App {
 
     /// Runs jobs; handlers are added to it.
     #[cfg(feature = "worker")]
-    #[must_use]
     pub fn worker(&self) -> bananas_worker::Worker {
         bananas_worker::Worker::new(
             Arc::clone(&self.ledger),
@@ -147,7 +146,13 @@ fn read(path: &Path) -> Result<Config> {
         };
         Error::new(kind, format!("configuration file {name} cannot be read")).because(e)
     })?;
-    Config::read(&name, &text, std::env::vars())
+    Config::read(&name, &text, environment())
+}
+
+/// The variables whose names and values are text; one that is not cannot be meant for us.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn require_durability(config: &Config, ledger: &dyn Ledger) -> Result<()> {
