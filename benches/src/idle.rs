@@ -18,7 +18,11 @@ async fn run(_job: Noop) -> TaskResult {
 /// The idle worker's process; it is killed by whoever started it.
 pub(crate) async fn worker(url: &str) -> Result<()> {
     let app = open(url, Track::Full).await?;
-    Ok(app.worker().handle(run).run_until(bananas::shutdown_signal()).await?)
+    Ok(app
+        .worker()
+        .handle(run)
+        .run_until(bananas::shutdown_signal())
+        .await?)
 }
 
 /// CPU and memory of an idle worker.
@@ -36,7 +40,12 @@ pub(crate) fn measure(target: Target, seconds: u64, report: &mut Report) -> Resu
     #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
     let percent = used / seconds as f64 * 100.0;
     report.figure(target.name(), "idle worker, CPU", percent, "% of a core");
-    report.figure(target.name(), "idle worker, resident memory", resident, "MiB");
+    report.figure(
+        target.name(),
+        "idle worker, resident memory",
+        resident,
+        "MiB",
+    );
     Ok(())
 }
 
@@ -44,10 +53,17 @@ pub(crate) fn measure(target: Target, seconds: u64, report: &mut Report) -> Resu
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name, in brackets, may hold spaces; the times are fields 14 and 15.
-    let fields: Vec<&str> =
-        stat.rsplit(") ").next().context("no name in stat")?.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(") ")
+        .next()
+        .context("no name in stat")?
+        .split_whitespace()
+        .collect();
     let ticks = |place: usize| -> Result<f64> {
-        Ok(fields.get(place).context("stat is too short")?.parse::<f64>()?)
+        Ok(fields
+            .get(place)
+            .context("stat is too short")?
+            .parse::<f64>()?)
     };
     let per_second = rustix::param::clock_ticks_per_second();
     #[expect(clippy::cast_precision_loss, reason = "100")]
@@ -57,7 +73,14 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
 
 fn resident_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no number in VmRSS")?.parse()?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .context("no VmRSS")?;
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("no number in VmRSS")?
+        .parse()?;
     Ok(kib / 1024.0)
 }

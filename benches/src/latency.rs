@@ -25,13 +25,18 @@ struct Stamped {
 type Latencies = Arc<Mutex<Histogram<u64>>>;
 
 fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 async fn run(job: Stamped, State(latencies): State<Latencies>) -> TaskResult {
     let latency = now_us().saturating_sub(job.enqueued_us);
-    latencies.lock().unwrap_or_else(PoisonError::into_inner).record(latency)?;
+    latencies
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .record(latency)?;
     Ok(())
 }
 
@@ -41,7 +46,11 @@ async fn pace(app: &App, seconds: u64) -> Result<()> {
     for number in 0..seconds * PER_SECOND {
         let due = start + Duration::from_millis(number * 1_000 / PER_SECOND);
         tokio::time::sleep_until(due.into()).await;
-        app.client().enqueue(Stamped { enqueued_us: now_us() }).await?;
+        app.client()
+            .enqueue(Stamped {
+                enqueued_us: now_us(),
+            })
+            .await?;
     }
     Ok(())
 }
@@ -85,7 +94,10 @@ pub(crate) async fn measure_across_processes(
 /// Starts this program once more.
 pub(crate) fn spawn(arguments: &[&str]) -> Result<std::process::Child> {
     let program = std::env::current_exe()?;
-    Ok(Command::new(Path::new(&program)).args(arguments).stdin(Stdio::null()).spawn()?)
+    Ok(Command::new(Path::new(&program))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .spawn()?)
 }
 
 async fn collect(
@@ -107,17 +119,36 @@ async fn collect(
         // The receiver lives until the worker has ended.
         drop(sender.send(outcome));
     };
-    app.worker().state(Arc::clone(&latencies)).handle(run).run_until(until).await?;
+    app.worker()
+        .state(Arc::clone(&latencies))
+        .handle(run)
+        .run_until(until)
+        .await?;
     receiver.await??;
-    let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure!(latencies.len() == all, "{} of {all} jobs ran", latencies.len());
+    let latencies = latencies
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    ensure!(
+        latencies.len() == all,
+        "{} of {all} jobs ran",
+        latencies.len()
+    );
     Ok(latencies)
 }
 
 fn print(target: Target, what: &str, latencies: &Histogram<u64>, report: &mut Report) {
     for (quantile, word) in [(0.5, "p50"), (0.99, "p99")] {
-        #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^53 us")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "latencies are far below 2^53 us"
+        )]
         let millis = latencies.value_at_quantile(quantile) as f64 / 1_000.0;
-        report.figure(target.name(), &format!("{what}, 50 jobs/s, {word}"), millis, "ms");
+        report.figure(
+            target.name(),
+            &format!("{what}, 50 jobs/s, {word}"),
+            millis,
+            "ms",
+        );
     }
 }

@@ -77,7 +77,11 @@ async fn main() -> Result<()> {
         Some(Command::Producer { url, seconds }) => return latency::produce(url, *seconds).await,
         None => {}
     }
-    let targets = if args.target.is_empty() { Target::ALL.to_vec() } else { args.target.clone() };
+    let targets = if args.target.is_empty() {
+        Target::ALL.to_vec()
+    } else {
+        args.target.clone()
+    };
     let mut report = Report::new(args.json);
     for target in targets {
         for track in target.tracks() {

@@ -32,8 +32,18 @@ pub(crate) fn measure(target: Target, jobs: u64, rounds: usize, report: &mut Rep
         life.push(rate(jobs, || drain(&mut db))?);
     }
     let name = target.name();
-    report.figure(name, "raw insert, 1000 per commit", median(&mut insert), "jobs/s");
-    report.figure(name, "raw claim + settle, 1000 per commit", median(&mut life), "jobs/s");
+    report.figure(
+        name,
+        "raw insert, 1000 per commit",
+        median(&mut insert),
+        "jobs/s",
+    );
+    report.figure(
+        name,
+        "raw claim + settle, 1000 per commit",
+        median(&mut life),
+        "jobs/s",
+    );
     Ok(())
 }
 

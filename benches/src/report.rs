@@ -15,7 +15,10 @@ impl Report {
     /// One figure: what was measured, its value, and the unit.
     pub(crate) fn figure(&mut self, target: &str, what: &str, value: f64, unit: &str) {
         if self.json {
-            println!("{}", json!({ "target": target, "figure": what, "value": value, "unit": unit }));
+            println!(
+                "{}",
+                json!({ "target": target, "figure": what, "value": value, "unit": unit })
+            );
         } else if value >= 100.0 {
             println!("{target:<16} {what:<34} {value:>12.0} {unit}");
         } else {

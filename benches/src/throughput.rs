@@ -22,7 +22,10 @@ pub(crate) struct Noop {
 
 impl Noop {
     pub(crate) fn new(number: u64) -> Self {
-        Self { number, padding: "x".repeat(72) }
+        Self {
+            number,
+            padding: "x".repeat(72),
+        }
     }
 }
 
@@ -71,8 +74,10 @@ pub(crate) async fn measure(
         }
         bulk.push(rate(jobs - few, start));
 
-        let counter =
-            Counter { left: Arc::new(AtomicU64::new(jobs)), done: Arc::new(Notify::new()) };
+        let counter = Counter {
+            left: Arc::new(AtomicU64::new(jobs)),
+            done: Arc::new(Notify::new()),
+        };
         let done = Arc::clone(&counter.done);
         let start = Instant::now();
         app.worker()
@@ -81,12 +86,25 @@ pub(crate) async fn measure(
             .run_until(async move { done.notified().await })
             .await?;
         drain.push(rate(jobs, start));
-        ensure!(counter.left.load(Ordering::Relaxed) == 0, "jobs ran twice or not at all");
+        ensure!(
+            counter.left.load(Ordering::Relaxed) == 0,
+            "jobs ran twice or not at all"
+        );
         app.close(std::time::Duration::from_secs(30)).await?;
     }
     let name = target.name();
-    report.figure(name, &format!("enqueue one by one, track {track}"), median(&mut single), "jobs/s");
-    report.figure(name, &format!("enqueue in bulk, track {track}"), median(&mut bulk), "jobs/s");
+    report.figure(
+        name,
+        &format!("enqueue one by one, track {track}"),
+        median(&mut single),
+        "jobs/s",
+    );
+    report.figure(
+        name,
+        &format!("enqueue in bulk, track {track}"),
+        median(&mut bulk),
+        "jobs/s",
+    );
     let what = format!("drain, track {track}");
     report.figure(name, &what, median(&mut drain), "jobs/s");
     Ok(())
