@@ -142,15 +142,14 @@ impl Index {
         let place = row.place();
         let id = row.record.id;
         match place.state {
-            JobState::Ready => {
-                self.tickets += 1;
-                row.ticket.get_or_insert(self.tickets);
-            }
+            JobState::Ready => self.draw_ticket(row),
             JobState::Scheduled | JobState::Retrying => {
                 row.ticket = None;
                 self.due.insert((place.at, id));
             }
             JobState::Running => {
+                // A due job may be claimed before it was ever ready.
+                self.draw_ticket(row);
                 if let Some(owner) = place.owner {
                     self.owners.starts(owner, id);
                 }
@@ -174,6 +173,12 @@ impl Index {
                 self.bells.push(bell);
             }
         }
+    }
+
+    /// Its turn counts from now, unless it has one.
+    fn draw_ticket(&mut self, row: &mut Row) {
+        self.tickets += 1;
+        row.ticket.get_or_insert(self.tickets);
     }
 
     fn take_out(&mut self, row: &Row, place: Place) {

@@ -76,6 +76,20 @@ async fn a_job_given_back_has_its_old_place() {
 }
 
 #[tokio::test]
+async fn a_due_job_that_was_claimed_before_it_was_ready_has_its_place_from_then_on() {
+    let rig = Rig::new();
+    rig.record(later(1, rig.now() + Duration::from_secs(1)))
+        .await;
+    rig.pass(1);
+    rig.owner(1).await;
+    claim(&rig, 1, 1, 0).await.unwrap();
+    rig.record(job(2)).await;
+    rig.settle(id(1), 1, release()).await;
+    let taken = rig.take(owner(1).id, 2).await;
+    assert_eq!(ids(&taken), [id(1), id(2)]);
+}
+
+#[tokio::test]
 async fn the_same_id_or_unique_key_is_a_duplicate_and_changes_nothing() {
     let rig = Rig::new();
     let unique = |n| NewRecord {
