@@ -176,6 +176,8 @@ async fn a_blocking_handler_that_cannot_be_stopped_is_left_to_its_lease() {
 #[tokio::test]
 async fn a_blocking_job_that_waits_for_a_thread_is_given_back_and_does_not_start() {
     let mut stage = Stage::new();
+    // Longer than the test waits: it must not be the end of the grace that gives it back.
+    stage.config.worker.shutdown_grace = DEADLINE * 10;
     stage.config.worker.blocking_threads = 1;
     let (free, blocked) = mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(blocked);
