@@ -10,6 +10,9 @@ use tokio::process::Child;
 /// How long a program may take to obey SIGTERM.
 pub(super) const TERM: Duration = Duration::from_secs(5);
 
+/// How long killed processes may take to be gone.
+const KILL: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether a group has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -24,7 +27,8 @@ impl Group {
         Self(pid.and_then(Pid::from_raw))
     }
 
-    /// Asks the group to end, waits a while, and kills what is left.
+    /// Asks the group to end, waits a while, kills what is left, and waits until that is gone too: the job
+    /// may run again as soon as this returns.
     pub(super) async fn end(self, child: &mut Child, env: &Arc<dyn Env>) {
         let Some(pid) = self.0 else { return };
         // Errors here mean that there is nobody left to end.
@@ -32,14 +36,22 @@ impl Group {
             return;
         }
         let deadline = env.monotonic() + TERM;
-        let gone = async {
-            drop(child.wait().await);
-            while test_kill_process_group(pid).is_ok() {
-                env.sleep(LOOK).await;
-            }
-        };
-        // In time or not: what is left now is killed as this value goes.
-        env.until(deadline, gone).await.ok();
+        if env.until(deadline, gone(child, pid, env)).await.is_ok() {
+            return;
+        }
+        if kill_process_group(pid, Signal::KILL).is_ok() {
+            // Not for ever: members that nobody collects stay in the group as zombies.
+            env.within(KILL, gone(child, pid, env)).await.ok();
+        }
+    }
+}
+
+/// Waits until no process of the group is left.
+async fn gone(child: &mut Child, pid: Pid, env: &Arc<dyn Env>) {
+    // The leader must be collected, or the group never goes.
+    drop(child.wait().await);
+    while test_kill_process_group(pid).is_ok() {
+        env.sleep(LOOK).await;
     }
 }
 
