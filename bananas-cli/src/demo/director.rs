@@ -89,7 +89,8 @@ impl Director<'_> {
             };
             self.app.env().sleep(wait).await;
         }
-        self.progress.clear();
+        self.progress
+            .clear("all jobs have ended; comparing them with a second walk");
         Ok(Course { started, kill })
     }
 

@@ -20,6 +20,7 @@ pub(super) struct Progress {
     total: u64,
     started: Tick,
     next_line: Tick,
+    last_said: u64,
 }
 
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl Progress {
             total,
             started,
             next_line,
+            last_said: 0,
         }
     }
 
@@ -68,9 +70,9 @@ impl Progress {
                 bars.worker(member.number)
                     .set_message(format!("pid {:<8} {doing}", member.pid));
             }
-        } else if now >= self.next_line {
-            self.next_line = now + LINE_EVERY;
-            let (ended, total) = (HumanCount(ended), HumanCount(self.total));
+        } else if now >= self.next_line && ended > self.last_said {
+            (self.next_line, self.last_said) = (now + LINE_EVERY, ended);
+            let (ended, total) = (HumanCount(ended), HumanCount(self.total.max(ended)));
             self.output.note(format_args!(
                 "demo: {ended} of {total} jobs have ended, {rate}"
             ));
@@ -97,7 +99,7 @@ impl Progress {
         match &mut self.bars {
             Some(bars) => bars
                 .worker(*worker)
-                .abandon_with_message(format!("pid {pid:<8} {text}")),
+                .set_message(format!("pid {pid:<8} {text}")),
             None => self
                 .output
                 .note(format_args!("demo: worker {worker} (pid {pid}) {text}")),
@@ -106,19 +108,21 @@ impl Progress {
 
     /// Says something in between.
     pub(super) fn say(&self, text: &str) {
+        let text = format!("demo: {text}");
         match &self.bars {
             // An error says that the terminal is gone.
             Some(bars) => drop(bars.all.println(text)),
-            None => self.output.note(format_args!("demo: {text}")),
+            None => self.output.note(text),
         }
     }
 
-    /// Takes the bars away: the report says it all.
-    pub(super) fn clear(self) {
-        if let Some(bars) = self.bars {
+    /// Takes the bars away and says what comes next.
+    pub(super) fn clear(self, next: &str) {
+        if let Some(bars) = &self.bars {
             // An error says that the terminal is gone.
             drop(bars.all.clear());
         }
+        self.output.note(format_args!("demo: {next}"));
     }
 
     fn rate(&self, ended: u64, now: Tick) -> String {
