@@ -50,7 +50,8 @@ pub use bananas_core::*;
 pub use bananas_macros::Task;
 #[cfg(feature = "worker")]
 pub use bananas_worker::{
-    Attempt, FromRef, JobContext, Shutdown, State, TaskError, TaskResult, Worker, shutdown_signal,
+    Attempt, FromJob, FromRef, JobContext, Shutdown, State, TaskError, TaskResult, Worker,
+    shutdown_signal,
 };
 
 #[cfg(feature = "memory")]
@@ -59,6 +60,11 @@ pub use bananas_broker_memory as memory;
 pub use bananas_broker_sqlite as sqlite;
 
 pub use self::app::App;
+
+/// The guide's programs are compiled and run as documentation tests.
+#[cfg(all(doctest, feature = "worker", feature = "macros", feature = "memory"))]
+#[doc = include_str!("../../docs/guide/tasks.md")]
+pub struct Guide;
 
 /// What almost every program needs.
 pub mod prelude {
