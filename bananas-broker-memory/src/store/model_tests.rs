@@ -289,7 +289,7 @@ async fn compare(rig: &Rig, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn the_store_does_what_a_list_of_jobs_does(steps in prop::collection::vec(any_step(), 1..120)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
