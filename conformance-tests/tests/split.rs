@@ -1,5 +1,6 @@
 //! The contract of the ledger on a broker and a store that are not one: the memory broker over the SQLite
 //! store and over the memory store. And what the `SplitLedger` owes beyond that contract.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::process::ExitCode;

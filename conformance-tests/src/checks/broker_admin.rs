@@ -72,7 +72,8 @@ async fn a_queue_that_does_not_exist_has_no_depth(case: BrokerCase) {
         .unwrap();
     let queues: Vec<_> = depths.iter().map(|depth| &depth.queue).collect();
     assert_eq!(queues, [&case.queue]);
-    assert_eq!(case.admin().queues().await.unwrap(), [case.queue.clone()]);
+    let queues = case.admin().queues().await.unwrap();
+    assert_eq!(queues, std::slice::from_ref(&case.queue));
 }
 
 /// Proves B81. Case Q02.

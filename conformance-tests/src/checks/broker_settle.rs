@@ -1,6 +1,7 @@
 //! Settling deliveries.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bananas_core::{
@@ -228,7 +229,7 @@ async fn a_delivery_can_be_settled_through_another_task(case: BrokerCase) {
     case.publish(case.message("handed on")).await;
     let mut consumer = case.consumer().await;
     let delivery = case.one(consumer.as_mut()).await;
-    let broker = case.broker.clone();
+    let broker = Arc::clone(&case.broker);
     let settle = Box::pin(async move {
         let batch = vec![Settle {
             receipt: delivery.receipt,

@@ -97,47 +97,39 @@ async fn paging_visits_every_job_once_while_others_are_added(case: LedgerCase) {
 /// Proves S61.
 async fn a_filter_finds_what_it_names_and_nothing_else(case: LedgerCase) {
     let queue = QueueName::new("jobs.other").unwrap();
+    let task = TaskName::new("another.task").unwrap();
     case.ledger
         .ensure(std::slice::from_ref(&queue))
         .await
         .unwrap();
-    let plain = case.enqueue(case.job()).await;
-    let mut job = case.job();
-    job.queue = queue.clone();
-    let elsewhere = case.enqueue(job).await;
-    let mut job = case.job();
-    job.task = TaskName::new("another.task").unwrap();
-    let another = case.enqueue(job).await;
-    let mut job = case.job();
-    job.run_at = Some(case.env.now() + HOUR);
-    let delayed = case.enqueue(job).await;
-    let find = async |filter: &dyn Fn(&mut JobFilter)| {
-        let mut wanted = JobFilter::default();
-        filter(&mut wanted);
-        let page = case.index().query(&wanted, None, 100).await.unwrap();
-        page.jobs.iter().map(|job| job.id).collect::<HashSet<_>>()
+    let mut jobs = case.jobs(4);
+    jobs[1].queue = queue.clone();
+    jobs[2].task = task.clone();
+    jobs[3].run_at = Some(case.env.now() + HOUR);
+    let ids = case.enqueue_all(jobs).await;
+    let find = async |filter: JobFilter| {
+        let page = case.index().query(&filter, None, 100).await.unwrap();
+        page.jobs
+            .iter()
+            .map(|job| job.id)
+            .collect::<HashSet<JobId>>()
     };
-    let all = HashSet::from([plain, elsewhere, another, delayed]);
-    assert_eq!(find(&|_| {}).await, all);
+    let mut by_queue = JobFilter::default();
+    by_queue.queue = Some(queue);
+    let mut by_task = JobFilter::default();
+    by_task.task = Some(task);
+    let mut by_state = JobFilter::default();
+    by_state.states = vec![JobState::Scheduled, JobState::Dead];
+    let mut by_both = by_state.clone();
+    by_both.queue.clone_from(&by_queue.queue);
     assert_eq!(
-        find(&|f| f.queue = Some(queue.clone())).await,
-        HashSet::from([elsewhere])
+        find(JobFilter::default()).await,
+        ids.iter().copied().collect()
     );
-    let task = TaskName::new("another.task").ok();
-    assert_eq!(
-        find(&|f| f.task.clone_from(&task)).await,
-        HashSet::from([another])
-    );
-    let waiting = vec![JobState::Scheduled, JobState::Dead];
-    assert_eq!(
-        find(&|f| f.states.clone_from(&waiting)).await,
-        HashSet::from([delayed])
-    );
-    let both = |f: &mut JobFilter| {
-        f.queue = Some(queue.clone());
-        f.states.clone_from(&waiting);
-    };
-    assert_eq!(find(&both).await, HashSet::new());
+    assert_eq!(find(by_queue).await, HashSet::from([ids[1]]));
+    assert_eq!(find(by_task).await, HashSet::from([ids[2]]));
+    assert_eq!(find(by_state).await, HashSet::from([ids[3]]));
+    assert_eq!(find(by_both).await, HashSet::new());
 }
 
 /// Proves S60.

@@ -1,5 +1,6 @@
 //! Owners and their leases.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bananas_core::{ErrorCause, ErrorKind, JobSettled, JobState, Renewed, SourceSpec};
@@ -119,38 +120,48 @@ async fn a_lapsed_owner_takes_nothing_more(case: LedgerCase) {
 
 /// Proves S55.
 async fn an_owner_that_renews_keeps_its_jobs_beyond_its_first_lease(case: LedgerCase) {
-    let lease = SHORT_LEASE * 2;
-    let id = case.enqueue(case.job()).await;
-    let mut keeping = case.worker_elsewhere(lease).await;
-    let mut other = case.worker().await;
-    let mut claimed = keeping.one().await;
-    let mut renewed_at = case.env.monotonic();
-    let mut kept = Patience::new(&case.env);
+    let lease = SHORT_LEASE * 3;
     let patience = Patience::new(&case.env);
-    while kept.spent() < lease * 2 {
+    let mut other = case.worker().await;
+    'again: loop {
         patience.check("the machine renews in time");
-        let answer = keeping.ledger.renew(&keeping.owner, lease).await.unwrap();
-        let gap = case.env.monotonic().since(renewed_at);
-        renewed_at = case.env.monotonic();
-        let taken = other.look(1).await;
-        if gap < lease / 2 {
-            assert!(matches!(answer, Renewed::Held { .. }), "{answer:?}");
+        case.enqueue(case.job()).await;
+        let mut keeping = case.worker_elsewhere(lease).await;
+        let claimed = keeping.one().await;
+        let kept = Patience::new(&case.env);
+        let mut renewed_at = case.env.monotonic();
+        let mut renewed = keeping.ledger.renew(&keeping.owner, lease).await.unwrap();
+        while kept.spent() < lease * 2 {
+            let taken = other.look(1).await;
+            let asked_at = case.env.monotonic();
+            let again = keeping.ledger.renew(&keeping.owner, lease).await.unwrap();
+            if case.env.monotonic().since(renewed_at) >= lease {
+                // The machine was too busy to renew in time, which proves nothing: all over again.
+                other.succeed(&taken).await;
+                keeping.die().await;
+                while !case
+                    .record(claimed.job.id)
+                    .await
+                    .standing
+                    .state
+                    .is_terminal()
+                {
+                    let again = other.look(1).await;
+                    other.succeed(&again).await;
+                }
+                continue 'again;
+            }
+            assert!(matches!(renewed, Renewed::Held { .. }), "{renewed:?}");
             assert!(
                 taken.is_empty(),
                 "another owner took a job under a valid lease"
             );
-            continue;
+            (renewed_at, renewed) = (asked_at, again);
         }
-        // The machine was too busy to renew in time, which proves nothing: all over again.
-        other.succeed(&taken).await;
-        keeping = case.worker_elsewhere(lease).await;
-        case.enqueue(case.job()).await;
-        claimed = keeping.one().await;
-        (renewed_at, kept) = (case.env.monotonic(), Patience::new(&case.env));
+        let settled = keeping.settle(&claimed, success()).await;
+        assert_eq!(settled, JobSettled::Settled(JobState::Succeeded));
+        return;
     }
-    let settled = keeping.settle(&claimed, success()).await;
-    assert_eq!(settled, JobSettled::Settled(JobState::Succeeded));
-    assert!(case.find(id).await.is_some());
 }
 
 /// Proves L40, S54, S56.
@@ -158,7 +169,7 @@ async fn renewing_after_being_retired_is_lost_for_ever(case: LedgerCase) {
     case.enqueue(case.job()).await;
     let mut dying = case.worker_elsewhere(LONG_LEASE).await;
     let claimed = dying.one().await;
-    let (owner, ledger) = (dying.owner.clone(), dying.ledger.clone());
+    let (owner, ledger) = (dying.owner.clone(), Arc::clone(&dying.ledger));
     dying.die().await;
     for _ in 0..2 {
         let renewed = ledger.renew(&owner, LONG_LEASE).await.unwrap();

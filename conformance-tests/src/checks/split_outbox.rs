@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bananas_core::{Accepted, Job, JobId, JobState, Track};
+use bananas_core::{Accepted, Chore, Job, JobId, JobState, StateStore, Track};
 use futures::FutureExt;
 
 use crate::case::SplitCase;
 use crate::check::checks;
 use crate::hand_worker::LONG_LEASE;
+use crate::patience::eventually;
 use crate::watched_broker::Line;
 
 checks!(SplitCase:
@@ -42,6 +43,15 @@ async fn a_million_waiting_jobs_see_no_republish_in_30_minutes(case: SplitCase) 
     worker.succeed(&claimed).await;
 }
 
+/// Lets one job wait in the broker, so that no empty queue is taken as evidence of a loss.
+async fn witness(case: &SplitCase) -> JobId {
+    let job = case.job();
+    let id = job.id;
+    case.enqueue(vec![job]).await;
+    case.confirmed().await;
+    id
+}
+
 /// Enqueues jobs and is killed when they are recorded and about to be published.
 async fn enqueue_and_die(case: &SplitCase, host: &str) -> HashSet<JobId> {
     let producer = case.ledger_on(host).await;
@@ -54,9 +64,9 @@ async fn enqueue_and_die(case: &SplitCase, host: &str) -> HashSet<JobId> {
             (&mut enqueue).now_or_never().is_none(),
             "the publish is stuck"
         );
-        !case.store_is_empty().await
+        !case.store.jobs().open_batches().await.unwrap().is_empty()
     };
-    crate::patience::eventually(&case.real, "the jobs are recorded", recorded).await;
+    eventually(&case.real, "the jobs are recorded", recorded).await;
     drop(enqueue);
     case.broker.set(Line::Up);
     ids
@@ -78,17 +88,19 @@ async fn assert_each_runs_once(case: &SplitCase, ids: &HashSet<JobId>) {
 async fn the_jobs_of_a_producer_killed_before_its_publish_run_once_within_30_s_and_a_tick(
     case: SplitCase,
 ) {
-    let ids = enqueue_and_die(&case, "elsewhere").await;
+    let witness = witness(&case).await;
+    let mut ids = enqueue_and_die(&case, "elsewhere").await;
+    ids.insert(witness);
     case.pass(25).await;
     assert_eq!(
         case.broker.published(),
-        0,
+        1,
         "the producer might still publish them"
     );
     case.pass(10).await;
-    assert_eq!(case.broker.published(), 20);
+    assert_eq!(case.broker.published(), 21);
     assert_each_runs_once(&case, &ids).await;
-    assert_eq!(case.broker.published(), 20);
+    assert_eq!(case.broker.published(), 21);
 }
 
 /// Proves L1, S53.
@@ -101,9 +113,11 @@ async fn the_jobs_of_a_producer_that_is_surely_gone_are_published_at_once(case: 
 
 /// Proves L1, L2.
 async fn jobs_are_accepted_while_the_broker_is_down_and_run_afterwards(case: SplitCase) {
+    let witness = witness(&case).await;
     case.broker.set(Line::Down);
     let jobs = case.jobs(20);
-    let ids: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+    let mut ids: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+    ids.insert(witness);
     let accepted = case.enqueue(jobs.clone()).await;
     for (job, accepted) in jobs.iter().zip(accepted) {
         let expected = Accepted {
@@ -135,25 +149,26 @@ async fn an_untracked_job_is_refused_while_the_broker_is_down(case: SplitCase) {
 
 /// Proves S51, S53.
 async fn a_scheduler_killed_before_its_publish_loses_no_due_job(case: SplitCase) {
+    let witness = witness(&case).await;
     let mut job = case.job();
+    let id = job.id;
     job.run_at = Some(case.env.now() + Duration::from_secs(60));
-    let ids = HashSet::from([job.id]);
     case.enqueue(vec![job]).await;
     case.confirmed().await;
     case.clock.advance(Duration::from_secs(61));
     case.broker.set(Line::Stuck);
     let scheduler = case.ledger_on("elsewhere").await;
-    let mut promote = scheduler.tend(bananas_core::Chore::Promote);
+    let mut promote = scheduler.tend(Chore::Promote);
     let moved = async || {
         assert!(
             (&mut promote).now_or_never().is_none(),
             "the publish is stuck"
         );
-        case.state_of(*ids.iter().next().unwrap()).await == JobState::Ready
+        case.state_of(id).await == JobState::Ready
     };
-    crate::patience::eventually(&case.real, "the job is due", moved).await;
+    eventually(&case.real, "the job is due", moved).await;
     drop(promote);
     case.broker.set(Line::Up);
     case.pass(35).await;
-    assert_each_runs_once(&case, &ids).await;
+    assert_each_runs_once(&case, &HashSet::from([id, witness])).await;
 }
