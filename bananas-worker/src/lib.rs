@@ -37,6 +37,3 @@ pub use self::shutdown::{Shutdown, Signals, shutdown_signal};
 pub use self::supervisor::Liveness;
 pub use self::task_error::{TaskError, TaskResult};
 pub use self::worker::Worker;
-
-#[cfg(test)]
-mod tests;

@@ -40,7 +40,7 @@ pub fn is_surely_gone(owner: &Owner) -> bool {
 }
 
 /// Whether the process with this pid and start time runs. In doubt it does.
-pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
+fn is_alive(pid: u32, started: u64) -> bool {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };
@@ -68,12 +68,6 @@ fn stat(pid: u32) -> Option<Stat> {
         ended: matches!(state, "Z" | "X" | "x"),
         started,
     })
-}
-
-/// When a process started.
-#[cfg(test)]
-pub(crate) fn started(pid: u32) -> Option<u64> {
-    stat(pid).map(|stat| stat.started)
 }
 
 #[cfg(test)]

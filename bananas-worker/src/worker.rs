@@ -24,8 +24,8 @@ use crate::supervisor::Liveness;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use bananas_core::{Task, TokioEnv, config::Config};
-/// use bananas_worker::{Attempt, State, TaskResult, Worker};
+/// use bananas_core::{Env, Error, Ledger, Task, config::Config};
+/// use bananas_worker::{Attempt, State, TaskResult, Worker, shutdown_signal};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -43,16 +43,13 @@ use crate::supervisor::Liveness;
 ///     Ok(format!("{}, {}", greeting.0, task.name))
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), bananas_core::Error> {
-/// # let env = Arc::new(TokioEnv::current());
-/// # let ledger = bananas_broker_memory::MemoryEngine::new(env.clone()).ledger();
-/// Worker::new(ledger, env, Arc::new(Config::default()))
-///     .state(Greeting("Hello".to_owned()))
-///     .handle(greet)
-///     .run_until(async { /* bananas::shutdown_signal() */ })
-///     .await
-/// # }
+/// async fn run(ledger: Arc<dyn Ledger>, env: Arc<dyn Env>) -> Result<(), Error> {
+///     Worker::new(ledger, env, Arc::new(Config::default()))
+///         .state(Greeting("Hello".to_owned()))
+///         .handle(greet)
+///         .run_until(shutdown_signal())
+///         .await
+/// }
 /// ```
 #[must_use = "a worker does nothing until `.run_until(..)` is awaited"]
 pub struct Worker<S = ()> {

@@ -1,4 +1,10 @@
 //! The whole worker on the memory engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::field_reassign_with_default,
+    reason = "these are tests; configuration types are non-exhaustive"
+)]
 
 mod cancel;
 mod exec;
@@ -24,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use self::ledger::Troubled;
-use crate::{Shutdown, Worker};
+use bananas_worker::{Shutdown, Worker};
 
 /// No test waits longer for anything.
 const DEADLINE: Duration = Duration::from_secs(30);

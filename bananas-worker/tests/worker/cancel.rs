@@ -5,7 +5,7 @@ use std::time::Duration;
 use bananas_core::{Alteration, Altered, JobId, JobState};
 
 use super::{Stage, Work, for_ever};
-use crate::{JobContext, TaskError, TaskResult};
+use bananas_worker::{JobContext, TaskError, TaskResult};
 
 async fn cancel(stage: &Stage, id: JobId) {
     stage.reaches(id, JobState::Running).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bananas_core::{Chore, DeadReason, JobId, JobState, Ledger, Owner, QueueName, SourceSpec};
 
 use super::{Stage, Work};
-use crate::TaskResult;
+use bananas_worker::TaskResult;
 
 /// An owner that is no process of this host.
 fn stranger(stage: &Stage) -> Owner {

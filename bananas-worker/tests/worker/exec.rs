@@ -9,6 +9,8 @@ use bananas_core::{
     Alteration, Args, DeadReason, ErrorCause, Job, JobId, JobRecord, JobState, TaskName,
 };
 
+use bananas_worker::process;
+
 use super::{DEADLINE, Stage, Work};
 
 /// A stage whose configuration has one exec task, `run`.
@@ -207,8 +209,17 @@ async fn pids(stage: &Stage, folder: &Path) -> Vec<u32> {
         .collect()
 }
 
+fn are_gone(stage: &Stage, pids: &[u32]) -> bool {
+    let is_gone = |pid: &u32| {
+        let mut owner = process::owner(&stage.env);
+        (owner.pid, owner.pid_started) = (*pid, 0);
+        process::is_surely_gone(&owner)
+    };
+    pids.iter().all(is_gone)
+}
+
 async fn all_gone(stage: &Stage, pids: &[u32]) {
-    let gone = async || pids.iter().all(|pid| !crate::process::is_alive(*pid, 0));
+    let gone = async || are_gone(stage, pids);
     stage.eventually("the whole family is gone", gone).await;
 }
 
@@ -221,10 +232,7 @@ async fn a_timeout_kills_grandchildren_too_even_if_they_ignore_sigterm() {
     let pids = pids(&stage, folder.path()).await;
     let record = stage.reaches(id, JobState::Retrying).await;
     assert_eq!(record.errors[0].cause, ErrorCause::TimedOut);
-    assert!(
-        pids.iter().all(|pid| !crate::process::is_alive(*pid, 0)),
-        "killed before settled"
-    );
+    assert!(are_gone(&stage, &pids), "killed before settled");
     started.stop(&stage).await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use bananas_core::{
 };
 
 use super::{Stage, Work, for_ever};
-use crate::{Attempt, FromRef, JobContext, State, TaskError, TaskResult};
+use bananas_worker::{Attempt, FromRef, JobContext, State, TaskError, TaskResult};
 
 #[derive(Clone)]
 struct Smtp(&'static str);

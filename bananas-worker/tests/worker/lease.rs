@@ -8,7 +8,7 @@ use std::time::Duration;
 use bananas_core::{Chore, JobState, ManualEnv, Timestamp, TokioEnv};
 
 use super::{DEADLINE, Stage, Work};
-use crate::{JobContext, TaskError};
+use bananas_worker::{JobContext, TaskError};
 
 #[test]
 fn handlers_that_block_every_thread_stop_neither_heartbeats_nor_settles() {

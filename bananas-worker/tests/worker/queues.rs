@@ -9,7 +9,7 @@ use bananas_core::{JobState, QueueName, Task, TaskOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{Stage, Work};
-use crate::{JobContext, TaskResult};
+use bananas_worker::{JobContext, TaskResult};
 
 #[derive(Serialize, Deserialize)]
 struct Mail;

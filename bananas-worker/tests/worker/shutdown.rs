@@ -9,12 +9,13 @@ use bananas_core::{Chore, JobState, Outcome, TokioEnv};
 use tokio::sync::Semaphore;
 
 use super::{DEADLINE, Stage, Work, for_ever};
-use crate::{JobContext, TaskError, TaskResult};
+use bananas_worker::{JobContext, TaskError, TaskResult};
 
 /// A handler that waits at a gate.
 fn gated(
     gate: &Arc<Semaphore>,
-) -> impl crate::Signature<(Work,), Return: Future<Output = TaskResult<u32>> + Send> + use<> {
+) -> impl bananas_worker::Signature<(Work,), Return: Future<Output = TaskResult<u32>> + Send> + use<>
+{
     let gate = Arc::clone(gate);
     move |work: Work| {
         let gate = Arc::clone(&gate);
