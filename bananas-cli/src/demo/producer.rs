@@ -42,11 +42,13 @@ const BATCH: usize = 500;
 impl Producer {
     /// Enqueues a job for each file and says how many there were.
     pub(super) async fn run(mut self) -> anyhow::Result<u64> {
-        let (sender, mut batches) = mpsc::channel(2);
+        let (sender, batches) = mpsc::channel(2);
         let scope = self.scope.clone();
         // Walking blocks, so it is done on a thread that may block.
         let walking = tokio::task::spawn_blocking(move || send_files(&scope, &sender));
         let enqueuing = async {
+            // Owned here, so that an error closes the channel and with it ends the walk.
+            let mut batches = batches;
             let mut enqueued = 0;
             while let Some(batch) = batches.recv().await {
                 enqueued = self.enqueue(batch, enqueued).await?;
@@ -112,5 +114,42 @@ fn send_files(scope: &Scope, sender: &mpsc::Sender<Vec<PathBuf>>) {
     if !batch.is_empty() {
         // An error says that nobody listens any more.
         drop(sender.blocking_send(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bananas::App;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_producer_that_cannot_enqueue_ends_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        // More than the channel to the walk holds.
+        for number in 0..4 * BATCH {
+            std::fs::write(folder.path().join(number.to_string()), "").unwrap();
+        }
+        let app = App::connect("memory:").await.unwrap();
+        app.close(Duration::ZERO).await.unwrap();
+        let (_stand, stand) = watch::channel(Stand::default());
+        let producer = Producer {
+            client: app.client().clone(),
+            scope: Scope {
+                root: folder.path().to_owned(),
+                all: true,
+                database: "/elsewhere/x.db".into(),
+            },
+            plan: Plan::new(4 * BATCH as u64, 3, None),
+            stand,
+        };
+        let ended = app.env().within(Duration::from_secs(30), producer.run());
+        let error = ended.await.unwrap().unwrap_err();
+        assert!(
+            format!("{error:#}").contains("cannot be enqueued"),
+            "{error:#}"
+        );
     }
 }
