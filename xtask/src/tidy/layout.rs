@@ -40,6 +40,9 @@ const SKELETON: [&str; 6] = [
     "README.md",
 ];
 
+/// Memory has nothing to configure: no address, no file, no settings.
+const NOT_NEEDED: [&str; 1] = ["bananas-broker-memory/src/config.rs"];
+
 /// The root is the table of contents: our crates, and a fixed list of files.
 pub(crate) fn unlisted_root_entries(tree: &Tree) -> Vec<Finding> {
     let listed = |name: &&String| !(ROOT.contains(&name.as_str()) || is_ours(name));
@@ -78,7 +81,8 @@ pub(crate) fn missing_skeleton(tree: &Tree) -> Vec<Finding> {
             let path = format!("{folder}/{part}");
             // A part that has grown may be a folder.
             let as_folder = path.replace(".rs", "/mod.rs");
-            if !tree.has(&path) && !tree.has(&as_folder) {
+            let needed = !NOT_NEEDED.contains(&path.as_str());
+            if needed && !tree.has(&path) && !tree.has(&as_folder) {
                 let text = "a broker crate has this file; add it";
                 findings.push(Finding::in_file(&path, text));
             }
