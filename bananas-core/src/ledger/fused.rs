@@ -14,6 +14,7 @@ use crate::{
     Tended,
 };
 
+use super::held::Held;
 use super::limits::check_size;
 
 /// A ledger over one engine, with half the writes of a [`SplitLedger`](crate::SplitLedger).
@@ -115,18 +116,13 @@ impl Ledger for FusedLedger {
             taker,
             queue: spec.queue,
             owner: spec.owner.id,
+            held: Held::default(),
+            undecodable: Vec::new(),
         }))
     }
 
     async fn settle(&self, batch: Vec<(Claimed, Outcome)>) -> Vec<Result<JobSettled>> {
-        let settles = batch
-            .into_iter()
-            .map(|(claimed, outcome)| JobSettle {
-                job: claimed.job.reference(),
-                epoch: claimed.epoch,
-                outcome,
-            })
-            .collect();
+        let settles = settles_of(batch);
         self.shared.store.jobs().settle(settles).await
     }
 
@@ -195,6 +191,28 @@ impl Shared {
         check_size(body.len(), self.info.capabilities.max_message, &job.queue)?;
         Ok(body)
     }
+
+    /// Settles runs of which none may fail to be.
+    async fn settle(&self, batch: Vec<(Claimed, Outcome)>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for settled in self.store.jobs().settle(settles_of(batch)).await {
+            settled?;
+        }
+        Ok(())
+    }
+}
+
+fn settles_of(batch: Vec<(Claimed, Outcome)>) -> Vec<JobSettle> {
+    batch
+        .into_iter()
+        .map(|(claimed, outcome)| JobSettle {
+            job: claimed.job.reference(),
+            epoch: claimed.epoch,
+            outcome,
+        })
+        .collect()
 }
 
 struct FusedSource {
@@ -202,6 +220,10 @@ struct FusedSource {
     taker: Box<dyn Taker>,
     queue: QueueName,
     owner: OwnerId,
+    /// Claimed by a call that was dropped before it could return them.
+    held: Held,
+    /// To be set aside; what cannot be for now is tried again with the next call.
+    undecodable: Vec<JobSettle>,
 }
 
 impl fmt::Debug for FusedSource {
@@ -213,40 +235,86 @@ impl fmt::Debug for FusedSource {
 #[async_trait]
 impl Source for FusedSource {
     async fn next(&mut self, max: usize, suspects: usize, wait: Duration) -> Result<Vec<Claimed>> {
-        let taken = self.taker.take(max, suspects, wait).await?;
-        let mut claimed = Vec::with_capacity(taken.len());
-        let mut undecodable = Vec::new();
-        let codec = self.shared.codecs.of(&self.queue);
-        for taken in taken {
-            let mut message = RawMessage::new(taken.id, taken.body.clone());
-            message.priority = taken.priority;
-            match codec.decode(&self.queue, &message) {
-                Ok(job) => claimed.push(Claimed {
-                    job: Arc::new(job),
-                    owner: self.owner,
-                    epoch: taken.epoch,
-                    attempt: taken.attempt,
-                    crashes: taken.crashes,
-                    delivery: None,
-                }),
-                Err(e) => undecodable.push(self.dead(&taken, e.reason)),
-            }
+        let held = self.held.hand_out(max, suspects);
+        if !held.is_empty() {
+            return Ok(held);
         }
-        if !undecodable.is_empty() {
-            // If this fails the records stay with this owner, and come back when its lease ends.
-            for settled in self.shared.store.jobs().settle(undecodable).await {
-                settled?;
-            }
+        for taken in self.taker.take(max, suspects, wait).await? {
+            self.decode(&taken);
         }
-        Ok(claimed)
+        self.set_aside().await;
+        Ok(self.held.hand_out(max, suspects))
     }
 
     async fn stop(&mut self) -> Result<()> {
-        self.taker.stop().await
+        let stopped = self.taker.stop().await;
+        self.set_aside().await;
+        self.shared.settle(self.held.give_back()).await?;
+        stopped
+    }
+}
+
+impl Drop for FusedSource {
+    /// What was claimed and never returned would run nowhere for as long as its owner lives.
+    fn drop(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let (shared, batch) = (Arc::clone(&self.shared), self.held.give_back());
+        let give_back = async move {
+            if let Err(e) = shared.settle(batch).await {
+                tracing::warn!(error = %e, "claimed jobs could not be given back; they run again when their owner's lease ends");
+            }
+        };
+        self.shared
+            .env
+            .spawn_isolated("give back", Box::pin(give_back));
     }
 }
 
 impl FusedSource {
+    fn decode(&mut self, taken: &Taken) {
+        let codec = self.shared.codecs.of(&self.queue);
+        let mut message = RawMessage::new(taken.id, taken.body.clone());
+        message.priority = taken.priority;
+        match codec.decode(&self.queue, &message) {
+            Ok(job) => self.held.add(vec![Claimed {
+                job: Arc::new(job),
+                owner: self.owner,
+                epoch: taken.epoch,
+                attempt: taken.attempt,
+                crashes: taken.crashes,
+                delivery: None,
+            }]),
+            Err(e) => {
+                let settle = self.dead(taken, e.reason);
+                self.undecodable.push(settle);
+            }
+        }
+    }
+
+    async fn set_aside(&mut self) {
+        if self.undecodable.is_empty() {
+            return;
+        }
+        let settled = self
+            .shared
+            .store
+            .jobs()
+            .settle(self.undecodable.clone())
+            .await;
+        let mut settled = settled.into_iter();
+        // Settling twice is no harm, so what was not answered is tried again, too.
+        self.undecodable.retain(|_| match settled.next() {
+            Some(Ok(_)) => false,
+            Some(Err(e)) => {
+                tracing::warn!(error = %e, "job that cannot be decoded not set aside yet");
+                e.is_retryable()
+            }
+            None => true,
+        });
+    }
+
     fn dead(&self, taken: &Taken, reason: String) -> JobSettle {
         let now = self.shared.env.now();
         let error = AttemptError::new(taken.attempt, now, ErrorCause::Failed, reason);
@@ -263,3 +331,7 @@ impl FusedSource {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fused_tests.rs"]
+mod tests;

@@ -10,7 +10,10 @@
 
 mod chore;
 mod claimed;
+#[cfg(test)]
+mod fakes;
 mod fused;
+mod held;
 mod limits;
 mod source;
 mod split;

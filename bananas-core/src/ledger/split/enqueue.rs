@@ -1,12 +1,13 @@
 //! Accepting jobs: record, then publish.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use super::Shared;
 use crate::ledger::limits::{check_size, short_answer};
 use crate::{
-    Accepted, Error, ErrorKind, Job, JobState, NewRecord, Publication, Publish, RawMessage,
-    Recorded, Republish, Result, Track,
+    Accepted, Error, ErrorKind, Job, JobState, NewRecord, Publication, Publish, Published,
+    QueueName, QueueSpec, RawMessage, Recorded, Republish, Result, Track,
 };
 
 /// One job on its way in.
@@ -26,10 +27,11 @@ impl Shared {
             owner: self.options.process.clone(),
         };
         let (mut steps, mut messages) = self.record(jobs, &publication).await;
+        // Without a record there is no batch.
+        let mut recorded_published = steps.iter().any(|step| matches!(step, Step::Recorded(_)));
         let places: Vec<usize> = messages.iter().map(|(place, _)| *place).collect();
         let batch = messages.drain(..).map(|(_, publish)| publish).collect();
-        let mut recorded_published = true;
-        for (place, published) in places.into_iter().zip(self.broker.publish(batch).await) {
+        for (place, published) in places.into_iter().zip(self.publish(batch).await) {
             let Some(step) = steps.get_mut(place) else {
                 continue;
             };
@@ -158,30 +160,56 @@ impl Shared {
                 }
             })
             .collect();
-        for published in self.broker.publish(batch).await {
+        for published in self.publish(batch).await {
             published?;
         }
         Ok(())
     }
 
+    /// Publishes messages; the answers are in order, one for each. A queue that nobody has made yet is made
+    /// first, as any queue is where the record is the message.
+    async fn publish(&self, batch: Vec<Publish>) -> Vec<Result<Published>> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let queues: Vec<QueueName> = batch.iter().map(|publish| publish.queue.clone()).collect();
+        let new: BTreeSet<QueueName> = {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = queues.iter().filter(|queue| made.insert((*queue).clone()));
+            new.cloned().collect()
+        };
+        if !new.is_empty() {
+            let specs: Vec<QueueSpec> = new.into_iter().map(QueueSpec::new).collect();
+            if let Err(e) = self.broker.ensure(&specs).await {
+                tracing::warn!(error = %e, "queues could not be made; publishing tells whether they are there");
+            }
+        }
+        let mut answers = self.broker.publish(batch).await;
+        answers.resize_with(queues.len(), || Err(short_answer("publish")));
+        for (queue, answer) in queues.iter().zip(&answers) {
+            if matches!(answer, Err(e) if e.kind() == ErrorKind::NotFound) {
+                let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+                made.remove(queue);
+            }
+        }
+        answers
+    }
+
     /// Closes a batch soon, together with others; nobody waits for it.
     pub(super) fn confirm_soon(self: &Arc<Self>, publication: &Publication) {
-        let mut unconfirmed = self
-            .unconfirmed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        unconfirmed.push(publication.id);
-        // Whoever finds the list empty starts the task that empties it.
-        if unconfirmed.len() > 1 {
+        if !self.unconfirmed.add(publication.id) {
             return;
         }
-        drop(unconfirmed);
         let shared = Arc::clone(self);
         self.env.spawn_isolated(
             "confirm",
             Box::pin(async move {
-                if let Err(e) = shared.confirm_published().await {
-                    tracing::warn!(error = %e, "publication not confirmed; jobs may be published twice");
+                let mut closer = shared.unconfirmed.closer();
+                while closer.goes_on() {
+                    if let Err(e) = shared.confirm_published().await {
+                        tracing::warn!(error = %e, "publications not confirmed yet; jobs may be published twice");
+                        return;
+                    }
                 }
             }),
         );
@@ -189,22 +217,13 @@ impl Shared {
 
     /// Closes all batches that were published.
     pub(super) async fn confirm_published(&self) -> Result<()> {
-        let batches = std::mem::take(
-            &mut *self
-                .unconfirmed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let batches = self.unconfirmed.take();
         if batches.is_empty() {
             return Ok(());
         }
         let confirmed = self.store.jobs().confirm(&batches).await;
         if confirmed.is_err() {
-            let mut unconfirmed = self
-                .unconfirmed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            unconfirmed.extend(batches);
+            self.unconfirmed.put_back(batches);
         }
         confirmed
     }

@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use crate::{Count, Depth, QueueName, Tick};
+use crate::{Count, Depth, Publication, QueueName, Tick};
 
 /// What was seen of the broker's queues so far.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     queues: BTreeMap<QueueName, Seen>,
+    /// The batch of what has been published again so far, while there is more.
+    publication: Option<Publication>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     incarnation: Option<String>,
     empty_since: Option<Tick>,
+    /// How many of its jobs are still to be published again. The loss is seen once, so it is remembered until
+    /// it is made good; and no more than were waiting then, whatever others publish beside us.
+    to_publish: u64,
 }
 
 impl Evidence {
@@ -47,21 +52,54 @@ impl Evidence {
             if incarnation.is_some() || reborn {
                 seen.incarnation = incarnation;
             }
-            let waiting = ready.get(name).copied().unwrap_or(0) > 0;
-            if reborn {
-                seen.empty_since = None;
-                lost.push(name.clone());
-            } else if waiting && depth.is_some_and(is_empty) {
-                let since = *seen.empty_since.get_or_insert(now);
-                if now.since(since) >= apart {
-                    seen.empty_since = None;
-                    lost.push(name.clone());
-                }
+            let waiting = ready.get(name).copied().unwrap_or(0);
+            let is_lost = if reborn {
+                true
+            } else if waiting > 0 && depth.is_some_and(is_empty) {
+                now.since(*seen.empty_since.get_or_insert(now)) >= apart
             } else {
                 seen.empty_since = None;
+                false
+            };
+            if is_lost {
+                seen.empty_since = None;
+                seen.to_publish = waiting;
+                lost.push(name.clone());
             }
         }
         lost
+    }
+
+    /// The queues with jobs that are still to be published again.
+    pub(super) fn lost(&self) -> Vec<QueueName> {
+        let lost = self.queues.iter().filter(|(_, seen)| seen.to_publish > 0);
+        lost.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// So many jobs of these queues are published.
+    pub(super) fn count_down(&mut self, published: &HashMap<QueueName, u64>) {
+        for (name, jobs) in published {
+            if let Some(seen) = self.queues.get_mut(name) {
+                seen.to_publish = seen.to_publish.saturating_sub(*jobs);
+            }
+        }
+    }
+
+    /// Nothing of these queues is left to be published.
+    pub(super) fn is_published(&mut self, queues: &[QueueName]) {
+        for name in queues {
+            if let Some(seen) = self.queues.get_mut(name) {
+                seen.to_publish = 0;
+            }
+        }
+    }
+
+    pub(super) fn keep_publication(&mut self, publication: Publication) {
+        self.publication = Some(publication);
+    }
+
+    pub(super) fn take_publication(&mut self) -> Option<Publication> {
+        self.publication.take()
     }
 }
 

@@ -69,6 +69,11 @@ impl InFlight {
         self.lock().retain(|_, held| held.owner != owner);
     }
 
+    /// Whether anything of an owner is in flight.
+    pub(super) fn has_some_of(&self, owner: OwnerId) -> bool {
+        self.lock().values().any(|held| held.owner == owner)
+    }
+
     /// All receipts of an owner with the lease they need.
     pub(super) fn receipts(&self, owner: OwnerId) -> HashMap<Duration, Vec<Receipt>> {
         let mut receipts: HashMap<Duration, Vec<Receipt>> = HashMap::new();

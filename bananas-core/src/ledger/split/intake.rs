@@ -69,7 +69,10 @@ impl Shared {
         } = intake;
         self.settle_deliveries(settle).await;
         for settled in self.settle(poison).await {
-            settled?;
+            // It comes again when its lease ends. What was claimed beside it must run now.
+            if let Err(e) = settled {
+                tracing::warn!(error = %e, "poisoned job not set aside yet");
+            }
         }
         for run in &claimed {
             if let Some(delivery) = &run.delivery {
@@ -95,7 +98,7 @@ impl Shared {
                 }
                 // It runs here, and goes on running.
                 Ok(job) if self.in_flight.replace(job.id, owner, &delivery) => {}
-                Ok(job) if job.track == Track::Full => {
+                Ok(job) if is_recorded(&job, &delivery) => {
                     intake.tracked.push((delivery, Arc::new(job)));
                 }
                 Ok(job) => intake.untracked(delivery, Arc::new(job), self.env.now()),
@@ -235,6 +238,15 @@ impl<'a> Intake<'a> {
                 self.settle.push(dead_letter(&delivery, reason.to_owned()));
             }
         }
+    }
+}
+
+/// Whether the store has a record of a job before it ends. It has one of each job that it published itself.
+fn is_recorded(job: &Job, delivery: &Delivery) -> bool {
+    match job.track {
+        Track::Full => true,
+        Track::Outcome => delivery.message.copy() > 0,
+        Track::None => false,
     }
 }
 

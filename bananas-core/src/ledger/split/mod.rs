@@ -9,8 +9,12 @@ mod in_flight;
 mod intake;
 mod settle;
 mod source;
+#[cfg(test)]
+mod tests;
+mod unconfirmed;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,10 +24,11 @@ use async_trait::async_trait;
 use self::evidence::Evidence;
 use self::in_flight::InFlight;
 use self::source::SplitSource;
+use self::unconfirmed::Unconfirmed;
 use crate::{
-    Accepted, BatchId, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex,
-    JobSettled, Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed,
-    Result, Source, SourceSpec, StateStore, Tended,
+    Accepted, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex, JobSettled,
+    Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed, Result, Source,
+    SourceSpec, StateStore, Tended,
 };
 
 /// A ledger over any broker and any store.
@@ -78,8 +83,9 @@ struct Shared {
     options: SplitOptions,
     in_flight: InFlight,
     evidence: Mutex<Evidence>,
-    /// Published, and not yet closed in the store.
-    unconfirmed: Mutex<Vec<BatchId>>,
+    unconfirmed: Unconfirmed,
+    /// The queues that this ledger has made, as far as it knows.
+    made: Mutex<BTreeSet<QueueName>>,
 }
 
 impl SplitLedger {
@@ -105,7 +111,8 @@ impl SplitLedger {
             options,
             in_flight: InFlight::default(),
             evidence: Mutex::default(),
-            unconfirmed: Mutex::default(),
+            unconfirmed: Unconfirmed::default(),
+            made: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -157,7 +164,7 @@ impl Ledger for SplitLedger {
     async fn renew(&self, owner: &Owner, lease: Duration) -> Result<Renewed> {
         let renewed = self.shared.store.jobs().renew(owner, lease).await?;
         match renewed {
-            Renewed::Held { .. } => self.shared.extend_deliveries(owner.id).await,
+            Renewed::Held { .. } => self.shared.extend_soon(owner.id, lease).await,
             Renewed::Lost => self.shared.in_flight.abandon(owner.id),
         }
         Ok(renewed)

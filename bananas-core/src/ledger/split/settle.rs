@@ -53,7 +53,8 @@ impl Shared {
         let mut tracked = Vec::new();
         let mut untracked = Vec::new();
         for (place, (claimed, outcome)) in batch.into_iter().enumerate() {
-            if claimed.job.track == Track::Full {
+            // Whoever runs without a record has no epoch.
+            if claimed.job.track == Track::Full || claimed.epoch > 0 {
                 tracked.push((place, claimed, outcome));
             } else {
                 untracked.push((place, claimed, outcome));

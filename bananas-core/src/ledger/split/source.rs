@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures::FutureExt;
 
 use super::Shared;
-use crate::{BoxFuture, Claimed, Consumer, Outcome, Result, Source, SourceSpec};
+use crate::ledger::held::Held;
+use crate::{BoxFuture, Claimed, Consumer, Result, Source, SourceSpec};
 
 /// Claimed jobs of one queue.
 pub(super) struct SplitSource {
@@ -17,8 +18,12 @@ pub(super) struct SplitSource {
     consumer: Box<dyn Consumer>,
     spec: SourceSpec,
     /// Deliveries being claimed. Kept here so that a dropped `next` loses none of them.
-    claiming: Option<BoxFuture<'static, Result<Vec<Claimed>>>>,
+    claiming: Option<Claiming>,
+    /// What such a claim brought, and no call has returned yet.
+    held: Held,
 }
+
+type Claiming = BoxFuture<'static, Result<Vec<Claimed>>>;
 
 impl SplitSource {
     pub(super) fn new(shared: Arc<Shared>, consumer: Box<dyn Consumer>, spec: SourceSpec) -> Self {
@@ -27,17 +32,19 @@ impl SplitSource {
             consumer,
             spec,
             claiming: None,
+            held: Held::default(),
         }
     }
 
-    async fn finish_claiming(&mut self) -> Result<Vec<Claimed>> {
+    async fn finish_claiming(&mut self) -> Result<()> {
         let Some(claiming) = &mut self.claiming else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         // By reference: when this future is dropped, the claim goes on with the next call.
         let claimed = poll_fn(|cx| claiming.poll_unpin(cx)).await;
         self.claiming = None;
-        claimed
+        self.held.add(claimed?);
+        Ok(())
     }
 }
 
@@ -54,7 +61,9 @@ impl Source for SplitSource {
     async fn next(&mut self, max: usize, suspects: usize, wait: Duration) -> Result<Vec<Claimed>> {
         let deadline = self.shared.env.monotonic() + wait;
         loop {
-            let claimed = self.finish_claiming().await?;
+            self.finish_claiming().await?;
+            // A dropped call may have asked for more than this one.
+            let claimed = self.held.hand_out(max, suspects);
             if !claimed.is_empty() {
                 return Ok(claimed);
             }
@@ -73,18 +82,38 @@ impl Source for SplitSource {
 
     async fn stop(&mut self) -> Result<()> {
         let stopped = self.consumer.stop().await;
-        let unused = self.finish_claiming().await?;
-        let release = Outcome::Release {
-            run_at: None,
-            note: None,
-        };
-        let batch = unused
-            .into_iter()
-            .map(|claimed| (claimed, release.clone()))
-            .collect();
-        for settled in self.shared.settle(batch).await {
-            settled?;
-        }
+        self.finish_claiming().await?;
+        give_back(&self.shared, &mut self.held).await?;
         stopped
     }
+}
+
+impl Drop for SplitSource {
+    /// What was claimed and never returned would run nowhere for as long as its owner lives.
+    fn drop(&mut self) {
+        let claiming = self.claiming.take();
+        if claiming.is_none() && self.held.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut held = std::mem::take(&mut self.held);
+        let give_back = async move {
+            if let Some(claiming) = claiming {
+                held.add(claiming.await.unwrap_or_default());
+            }
+            if let Err(e) = give_back(&shared, &mut held).await {
+                tracing::warn!(error = %e, "claimed jobs could not be given back; they run again when their owner's lease ends");
+            }
+        };
+        self.shared
+            .env
+            .spawn_isolated("give back", Box::pin(give_back));
+    }
+}
+
+async fn give_back(shared: &Shared, held: &mut Held) -> Result<()> {
+    for settled in shared.settle(held.give_back()).await {
+        settled?;
+    }
+    Ok(())
 }

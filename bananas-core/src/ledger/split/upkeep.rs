@@ -1,11 +1,14 @@
 //! Upkeep: publishing what is due, what was never published, and what the broker has lost.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
-use crate::{Chore, Due, JobState, Lost, OwnerId, Prune, Publication, QueueName, Result, Tended};
+use super::evidence::Evidence;
+use crate::{
+    Chore, Due, JobState, Lost, OwnerId, Prune, Publication, QueueName, Republish, Result, Tended,
+};
 
 /// How many jobs one page of upkeep moves.
 const PAGE: usize = 1_000;
@@ -40,7 +43,7 @@ impl Shared {
     }
 
     pub(super) fn watch_for_loss(&self, queues: &[QueueName]) {
-        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut evidence = self.evidence();
         for queue in queues {
             evidence.watch(queue);
         }
@@ -73,23 +76,31 @@ impl Shared {
         Ok(tended)
     }
 
-    async fn republish(self: &Arc<Self>) -> Result<Tended> {
+    /// Publishes again what was never published and what the broker has lost, page by page, for a while.
+    ///
+    /// All pages are one batch, and the next call goes on with it: what is in it is not lost to itself. It is
+    /// closed only at the end, so that other schedulers do not take its jobs for lost meanwhile.
+    async fn republish(&self) -> Result<Tended> {
+        self.confirm_published().await?;
         let open = self.store.jobs().open_batches().await?;
         let gone: HashSet<_> = open
             .iter()
             .filter(|batch| (self.options.is_surely_gone)(&batch.owner))
             .map(|batch| batch.id)
             .collect();
-        let evidence = self.look_for_loss().await?;
-        if open.is_empty() && evidence.is_empty() {
-            return Ok(Tended::default());
-        }
+        self.look_for_loss().await?;
+        // Taken away while it is open: a call that fails or is dropped leaves it to be found as an open batch.
+        let kept = self.evidence().take_publication();
+        let publication = kept.unwrap_or_else(|| self.publication());
+        // Shorter than a batch may be open, or the loop would find its own.
+        let until = self.env.monotonic() + self.options.open_for / 3;
         let mut tended = Tended::default();
-        let mut published = Vec::new();
-        // Evidence is seen once, so all that was lost is published now, page by page. The batches are closed
-        // only at the end: a closed one would be taken for lost again by the next page.
         loop {
-            let publication = self.publication();
+            let evidence = self.evidence().lost();
+            if open.is_empty() && evidence.is_empty() {
+                tended.more = false;
+                break;
+            }
             let lost = Lost {
                 now: self.env.now(),
                 open_for: self.options.open_for,
@@ -99,37 +110,55 @@ impl Shared {
                 publication: publication.clone(),
             };
             let page = self.store.jobs().lost(lost).await?;
-            if !page.jobs.is_empty() {
-                tended.jobs += page.moved;
-                tracing::warn!(
-                    jobs = page.jobs.len(),
-                    "publishing again what the broker did not have"
-                );
-                self.publish_recorded(page.jobs).await?;
-                published.push(publication);
-            }
+            tended.jobs += page.moved;
+            tended.more = page.more;
+            self.publish_lost(page.jobs).await?;
             if !page.more {
+                self.evidence().is_published(&evidence);
+                break;
+            }
+            if self.env.monotonic() >= until {
                 break;
             }
         }
-        for publication in published {
-            self.confirm_soon(&publication);
+        if tended.jobs > 0 {
+            self.store.jobs().confirm(&[publication.id]).await?;
+        }
+        if tended.more {
+            self.evidence().keep_publication(publication);
         }
         Ok(tended)
     }
 
-    /// The queues whose broker lost its data, as far as it can be seen.
-    async fn look_for_loss(&self) -> Result<Vec<QueueName>> {
+    async fn publish_lost(&self, jobs: Vec<Republish>) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            jobs = jobs.len(),
+            "publishing again what the broker did not have"
+        );
+        let mut published: HashMap<QueueName, u64> = HashMap::new();
+        for job in &jobs {
+            *published.entry(job.job.queue.clone()).or_default() += 1;
+        }
+        self.publish_recorded(jobs).await?;
+        self.evidence().count_down(&published);
+        Ok(())
+    }
+
+    fn evidence(&self) -> MutexGuard<'_, Evidence> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the broker lost the data of a queue, as far as that can be seen.
+    async fn look_for_loss(&self) -> Result<()> {
         let Some(admin) = self.broker.admin() else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        let queues = self
-            .evidence
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .queues();
+        let queues = self.evidence().queues();
         if queues.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let depths = admin.depth(&queues).await?;
         let mut ready: HashMap<QueueName, u64> = HashMap::new();
@@ -139,17 +168,26 @@ impl Shared {
             }
         }
         let now = self.env.monotonic();
-        let mut evidence = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost = evidence.look(now, &depths, &ready, LOOKS_APART);
-        drop(evidence);
+        let lost = self.evidence().look(now, &depths, &ready, LOOKS_APART);
         if !lost.is_empty() {
             tracing::warn!(queues = ?lost, "the broker has lost its data");
         }
-        Ok(lost)
+        Ok(())
     }
 
-    /// Makes the broker's leases last as long as the owner's.
-    pub(super) async fn extend_deliveries(&self, owner: OwnerId) {
+    /// Makes the broker's leases last as long as the owner's. A broker that takes long is not waited for: the
+    /// owner's lease holds, and whoever renewed it must hear of that in time.
+    pub(super) async fn extend_soon(self: &Arc<Self>, owner: OwnerId, lease: Duration) {
+        if !self.in_flight.has_some_of(owner) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let extend = Box::pin(async move { shared.extend_deliveries(owner).await });
+        let mut extended = self.env.spawn_isolated("extend", extend);
+        self.env.within(lease / 8, extended.ended()).await.ok();
+    }
+
+    async fn extend_deliveries(&self, owner: OwnerId) {
         for (lease, receipts) in self.in_flight.receipts(owner) {
             let extended = self.broker.extend(&receipts, lease).await;
             let lost = extended.iter().filter(|lease| lease.is_err()).count();
