@@ -185,7 +185,11 @@ impl Consumer for SqliteConsumer {
             let found = self.look(&wish).await?;
             if found == Found::Ready {
                 self.reserve_more(wish.clone()).await?;
-                continue;
+                // Another consumer may have been faster; then the wait goes on, but not beyond its end.
+                if !lock(&self.hold).reserved.is_empty() || self.shared.env.monotonic() < deadline {
+                    continue;
+                }
+                return Ok(Vec::new());
             }
             let again = self.look_again_at(deadline, found);
             if self.shared.env.monotonic() >= deadline {

@@ -196,7 +196,11 @@ impl Taker for SqliteTaker {
             };
             if found == Found::Ready {
                 self.start(wish.clone()).await?;
-                continue;
+                // Another taker may have been faster; then the wait goes on, but not beyond its end.
+                if !lock(&self.hold).started.is_empty() || self.shared.env.monotonic() < deadline {
+                    continue;
+                }
+                return Ok(Vec::new());
             }
             let again = self.look_again_at(deadline, found);
             if self.shared.env.monotonic() >= deadline {

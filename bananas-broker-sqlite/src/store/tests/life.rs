@@ -171,19 +171,34 @@ async fn a_dropped_taker_gives_back_what_it_held_and_uses_no_attempt() {
     let engine = place.open().await;
     let store = engine.store();
     let owner = place.enlisted(&store).await;
-    place.record(&store, 1).await;
-    let mut abandoned = taker(&engine, &owner);
-    {
+    for polls in 0..20 {
+        let ids = place.record(&store, 1).await;
+        let mut abandoned = taker(&engine, &owner);
         let mut future = Box::pin(abandoned.take(1, 0, PATIENCE));
-        std::future::poll_fn(|cx| {
-            assert!(future.as_mut().poll(cx).is_pending());
-            std::task::Poll::Ready(())
+        let mut left = polls % 4;
+        let returned = std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(taken) => std::task::Poll::Ready(taken.unwrap()),
+            std::task::Poll::Pending if left == 0 => std::task::Poll::Ready(Vec::new()),
+            std::task::Poll::Pending => {
+                left -= 1;
+                std::task::Poll::Pending
+            }
         })
         .await;
+        drop(future);
+        drop(abandoned);
+        let taken = if returned.is_empty() {
+            let mut next = taker(&engine, &owner);
+            soon(next.take(1, 0, PATIENCE)).await.unwrap()
+        } else {
+            returned
+        };
+        assert_eq!(
+            (taken[0].id, taken[0].attempt, taken[0].crashes),
+            (ids[0], 1, 0)
+        );
+        settle_one(store.jobs(), ended(&taken[0], success())).await;
     }
-    drop(abandoned);
-    let taken = taker(&engine, &owner).take(1, 0, PATIENCE).await.unwrap();
-    assert_eq!((taken.len(), taken[0].attempt, taken[0].crashes), (1, 1, 0));
 }
 
 #[tokio::test]

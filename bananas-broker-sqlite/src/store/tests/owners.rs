@@ -153,6 +153,7 @@ async fn three_crashes_are_poison() {
         (job.standing.reason, job.errors.len()),
         (Some(bananas_core::DeadReason::Poison), 3)
     );
+    assert_counts(&place, &engine).await;
 }
 
 #[tokio::test]
