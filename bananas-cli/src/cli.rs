@@ -9,6 +9,16 @@ use crate::demo::{self, DemoArgs, DemoWorkerArgs};
 use crate::exit;
 use crate::logging::LogFormat;
 use crate::output::Color;
+use crate::value;
+
+const EXAMPLES: &str = "\
+Examples:
+  bananas demo
+  bananas worker
+  bananas enqueue hello '{\"name\": \"world\"}' --wait
+  bananas jobs list --state dead
+
+`bananas COMMAND --help` shows more of them";
 
 /// Background jobs on the broker you already have.
 #[derive(Debug, Parser)]
@@ -17,8 +27,8 @@ use crate::output::Color;
     version,
     disable_help_subcommand = false,
     subcommand_required = false,
-    after_help = "`bananas COMMAND --help` shows examples; `bananas help exit-codes` the exit codes.",
-    after_long_help = exit::HELP
+    after_help = format!("{EXAMPLES}; `bananas help exit-codes` the exit codes."),
+    after_long_help = format!("{EXAMPLES}.\n\n{}", exit::HELP)
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -32,7 +42,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Configuration file; without it `bananas.toml`, if there is one here.
-    #[arg(long, global = true, value_name = "PATH", env = "BANANAS_CONFIG")]
+    #[arg(long, global = true, value_name = "PATH", env = "BANANAS_CONFIG", value_parser = value::path())]
     pub(crate) config: Option<PathBuf>,
     /// Where the jobs are: broker and store. Wins over the configuration.
     #[arg(long, global = true, value_name = "URL")]
@@ -67,17 +77,17 @@ pub(crate) enum Command {
     /// Enqueue a job, or one per line of standard input.
     Enqueue(Box<enqueue::EnqueueArgs>),
     /// Look at jobs, run them again, cancel them.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = jobs::EXAMPLES)]
     Jobs(jobs::JobsCommand),
     /// Show how many jobs each queue has, and who works on them.
     Queues(queues::QueuesArgs),
     /// Wait until jobs have ended.
     Wait(wait::WaitArgs),
     /// Look at dead jobs, run them again, drop them.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = dead::EXAMPLES)]
     Dead(dead::DeadCommand),
     /// Check the configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = config::EXAMPLES)]
     Config(config::ConfigCommand),
     /// Run one job per file of a folder, with a worker killed half-way, and prove that nothing was lost.
     #[command(after_help = demo::EXAMPLES)]

@@ -36,7 +36,7 @@ impl Settings {
             None => String::new(),
         };
         let name = file.as_deref().unwrap_or(default).display().to_string();
-        let variables = variables();
+        let variables = variables()?;
         let names = variables.iter().map(|(name, _)| name.clone()).collect();
         let mut config = Config::read(&name, &text, variables)?;
         if let Some(url) = &globals.url {
@@ -69,15 +69,26 @@ fn read_file(path: &Path) -> anyhow::Result<String> {
 }
 
 /// The variables of Bananas that set something. Others may hold anything, even what is no text.
-fn variables() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| {
-            ["BANANAS_BROKER_", "BANANAS_STORE_", "BANANAS_WORKER_"]
-                .iter()
-                .any(|section| name.starts_with(section))
-        })
-        .collect()
+fn variables() -> anyhow::Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        let sets = ["BANANAS_BROKER_", "BANANAS_STORE_", "BANANAS_WORKER_"]
+            .iter()
+            .any(|section| name.starts_with(section));
+        if !sets {
+            continue;
+        }
+        // Leaving it out would run on the default, and look as if nothing were wrong.
+        let value = value.into_string().map_err(|value| {
+            let shown = redact(&value.to_string_lossy());
+            usage(format!("{name} is {shown:?}, which is not UTF-8"))
+        })?;
+        variables.push((name, value));
+    }
+    Ok(variables)
 }
 
 /// Connects as a configuration says; what is not there yet is made.

@@ -1,8 +1,11 @@
 //! Values on the command line: durations, times, priorities. Each refusal says what a right one looks like.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bananas::{Priority, Timestamp};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 /// `10s`, `5m`, `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -22,6 +25,17 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     text.parse::<jiff::Timestamp>()
         .map(|at| Timestamp::from_micros(at.as_microsecond()))
         .map_err(|e| format!("{e}; write 2031-05-04T09:30:00Z or 2031-05-04T09:30:00+02:00"))
+}
+
+/// A path. That of clap calls an empty one missing, which an empty variable is not.
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|path: OsString| {
+        if path.is_empty() {
+            Err("the path is empty; name a file, or leave out --config and unset BANANAS_CONFIG")
+        } else {
+            Ok(PathBuf::from(path))
+        }
+    })
 }
 
 /// 0 to 100.

@@ -13,6 +13,12 @@ use crate::exit::{USAGE, usage};
 use crate::output::Output;
 use crate::settings::Settings;
 
+/// What the help of `config` shows.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  bananas config check
+  bananas config check deploy/bananas.toml";
+
 /// The subcommands of `config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {

@@ -11,6 +11,13 @@ use crate::output::Output;
 use crate::selection::{Change, Selection};
 use crate::settings;
 
+/// What the help of `dead` shows.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  bananas dead list
+  bananas dead retry --all --task email.welcome
+  bananas dead drop 0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f";
+
 /// The subcommands of `dead`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {

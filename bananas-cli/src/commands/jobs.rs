@@ -13,6 +13,13 @@ use crate::render::sheet::{COLUMNS, row, sheet};
 use crate::selection::{Change, PAGE, Place, Selection};
 use crate::settings;
 
+/// What the help of `jobs` shows.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  bananas jobs list --state retrying
+  bananas jobs show 0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f
+  bananas jobs cancel --all --queue mail";
+
 /// The subcommands of `jobs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsCommand {

@@ -7,8 +7,12 @@ use bananas::{App, Error, ErrorKind, JobId, JobRecord};
 use super::progress::Progress;
 use super::{Summary, Watch};
 use crate::output::Output;
+use crate::render::text::one_line;
 use crate::selection::PAGE;
 use crate::settings;
+
+/// How many jobs that have not ended are named.
+const NAMED: usize = 5;
 
 /// What a job without a record means at the first look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +51,29 @@ pub(crate) async fn wait_for_ids(
         }
     }
     progress.end();
+    name_unended(app, &pending, output).await?;
     summary.left = pending.len() as u64;
     summary.elapsed_ms = watch.elapsed_ms();
     Ok(summary)
+}
+
+/// Says of the first jobs that have not ended where they are: a task that no worker knows would be waited for in
+/// vain again.
+async fn name_unended(app: &App, pending: &[JobId], output: &Output) -> anyhow::Result<()> {
+    let first = pending.get(..NAMED).unwrap_or(pending);
+    for record in settings::index(app)?.get(first).await?.iter().flatten() {
+        let note = record.note.as_deref().unwrap_or_default();
+        let why = if note.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", one_line(note, 200))
+        };
+        output.note(format_args!(
+            "{} is {}{why}",
+            record.id, record.standing.state
+        ));
+    }
+    Ok(())
 }
 
 /// Looks at all pending jobs once, and answers with those that still are.

@@ -1,6 +1,9 @@
 //! The configuration and its mistakes.
 
-use crate::stage::Stage;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::stage::{Done, Stage};
 
 #[test]
 fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
@@ -138,4 +141,23 @@ fn a_backend_less_durable_than_required_is_refused() {
         .ends_with(2)
         .says("require_durability is D3")
         .says("D2");
+}
+
+#[test]
+fn a_variable_that_is_empty_or_no_text_is_named_and_not_left_out() {
+    let stage = Stage::new();
+    let broken = OsStr::from_bytes(b"sqlite://jobs-\xff.db");
+    let mut command = stage.command(&["enqueue", "hello"]);
+    let output = command.env("BANANAS_BROKER_URL", broken).output().unwrap();
+    Done::of(output)
+        .ends_with(2)
+        .says("BANANAS_BROKER_URL")
+        .says("not UTF-8");
+    let mut command = stage.command(&["enqueue", "hello"]);
+    let output = command.env("BANANAS_CONFIG", "").output().unwrap();
+    Done::of(output)
+        .ends_with(2)
+        .says("the path is empty")
+        .says("unset BANANAS_CONFIG");
+    assert!(!stage.path("bananas.db").exists());
 }

@@ -1,9 +1,10 @@
 //! What goes into `enqueue`, good and bad.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::stage::{DEADLINE, Stage};
+use crate::stage::{DEADLINE, Done, Stage};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -92,7 +93,7 @@ fn an_argument_of_fifty_mebibytes_is_refused_with_both_sizes() {
     let done = stage.run_with_input(&["enqueue", "hello", "--each"], lines.as_bytes());
     let done = done
         .ends_with(1)
-        .says("line 2: ")
+        .says("line 2: an argument of ")
         .says("exceeds the 1024 KiB limit");
     assert_eq!(done.stdout.lines().count(), 2);
     // It fits as an argument, but not with what a job needs around it.
@@ -182,4 +183,30 @@ fn all_lines_become_jobs_even_when_nobody_reads_the_ids() {
     drop(stdin);
     assert!(child.wait().unwrap().success());
     assert_eq!(count(&stage, "ready"), 3_000);
+}
+
+#[test]
+fn all_lines_become_jobs_even_when_their_ids_cannot_be_written_and_that_is_said() {
+    let stage = Stage::new();
+    let lines: String = (0..3_000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(stage.path("lines"), lines).unwrap();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let mut command = stage.command(&["enqueue", "hello", "--each"]);
+    let command = command
+        .stdin(File::open(stage.path("lines")).unwrap())
+        .stdout(full())
+        .stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    Done::of(output)
+        .ends_with(1)
+        .says("3000 jobs enqueued, but not all ids printed")
+        .says("No space left");
+    assert_eq!(count(&stage, "ready"), 3_000);
+    let mut command = stage.command(&["enqueue", "hello"]);
+    let command = command.stdout(full()).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    Done::of(output)
+        .ends_with(1)
+        .says("is enqueued: standard output");
+    assert_eq!(count(&stage, "ready"), 3_001);
 }

@@ -2,7 +2,7 @@
 
 use crate::stage::Stage;
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 19] = [
     &["worker"],
     &["enqueue"],
     &["jobs", "list"],
@@ -20,6 +20,8 @@ const COMMANDS: [&[&str]; 17] = [
     &["jobs"],
     &["dead"],
     &["config"],
+    &["demo"],
+    &[],
 ];
 
 #[test]
@@ -29,13 +31,14 @@ fn every_command_explains_itself() {
         let mut args = command.to_vec();
         args.push("--help");
         let text = stage.run(&args).ok().stdout;
-        let is_group = ["jobs", "dead", "config"].contains(&command[0]) && command.len() == 1;
         assert!(
-            is_group || text.contains("Examples:"),
+            text.contains("Examples:"),
             "{command:?} has no examples: {text}"
         );
+        let example = ["bananas"].iter().chain(command).copied();
+        let example = example.collect::<Vec<_>>().join(" ");
         assert!(
-            is_group || text.contains(&format!("bananas {}", command.join(" "))),
+            text.contains(&format!("\n  {example} ")) || text.contains(&format!("\n  {example}\n")),
             "{text}"
         );
     }

@@ -83,3 +83,16 @@ fn a_job_that_keeps_no_record_counts_as_ended() {
         .ends_with(2)
         .says("--track outcome");
 }
+
+#[test]
+fn a_wait_in_vain_says_why_the_job_does_not_end() {
+    let stage = Stage::new();
+    let id = stage.enqueue(&["no-such-task"]);
+    let _worker = stage.worker("worker", &[]);
+    stage.until_job(&id, |job| job["note"].is_string());
+    stage
+        .run(&["wait", &id, "--timeout", "0s"])
+        .ends_with(4)
+        .says(&id)
+        .says("no worker for task \"no-such-task\"");
+}

@@ -53,15 +53,15 @@ fn read_all(name: &str, mut source: impl Read) -> anyhow::Result<Vec<u8>> {
         .map_err(unreadable)?;
     let beyond = io::copy(&mut source, &mut io::sink()).map_err(unreadable)?;
     if beyond > 0 {
-        return Err(usage(too_large(name, limit + beyond)));
+        return Err(usage(format!("{name}: {}", too_large(limit + beyond))));
     }
     Ok(bytes)
 }
 
 /// Says that an argument is too large, with both sizes.
-pub(super) fn too_large(name: &str, bytes: u64) -> String {
+pub(super) fn too_large(bytes: u64) -> String {
     format!(
-        "{name}: an argument of {} KiB exceeds the {} KiB limit of a job; \
+        "an argument of {} KiB exceeds the {} KiB limit of a job; \
          store the data elsewhere and enqueue where it is",
         bytes.div_ceil(1024),
         MAX_MESSAGE / 1024

@@ -20,8 +20,10 @@ struct Tally {
     enqueued: u64,
     bad: u64,
     ids: Vec<JobId>,
-    /// Nobody reads the ids any more. The jobs are what matters, so they go on.
+    /// The ids cannot be printed any more. The jobs are what matters, so they go on.
     unread: bool,
+    /// Why not, unless it is only that nobody reads them.
+    unwritten: Option<anyhow::Error>,
 }
 
 /// Enqueues all lines.
@@ -45,6 +47,10 @@ pub(super) async fn run(app: &App, args: &EnqueueArgs, output: &Output) -> anyho
         }
         tally.send(app, args, (numbers, jobs), output).await?;
     }
+    if let Some(why) = tally.unwritten {
+        let enqueued = count(tally.enqueued, "job");
+        return Err(why.context(format!("{enqueued} enqueued, but not all ids printed")));
+    }
     if tally.bad > 0 {
         let bad = count(tally.bad, "line");
         output.error(format_args!(
@@ -65,9 +71,7 @@ pub(super) async fn run(app: &App, args: &EnqueueArgs, output: &Output) -> anyho
 
 /// The job of a line; none for an empty one.
 fn job(app: &App, args: &EnqueueArgs, line: Line) -> Result<Option<Job>, String> {
-    let bytes = line
-        .content
-        .map_err(|bytes| argument::too_large("standard input", bytes))?;
+    let bytes = line.content.map_err(argument::too_large)?;
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -101,11 +105,10 @@ impl Tally {
                     if args.wait.is_some() {
                         self.ids.push(accepted.id);
                     }
-                    self.tell(report(
-                        &accepted,
-                        args.wait.is_some() || self.unread,
-                        output,
-                    ))?;
+                    let is_silent = args.wait.is_some() || self.unread;
+                    if let Err(e) = report(&accepted, is_silent, output) {
+                        self.stop_telling(e);
+                    }
                 }
                 Err(e) if matches!(e.kind(), ErrorKind::InvalidArgument | ErrorKind::TooLarge) => {
                     self.reject(number, e, output);
@@ -120,13 +123,10 @@ impl Tally {
         Ok(())
     }
 
-    fn tell(&mut self, told: anyhow::Result<()>) -> anyhow::Result<()> {
-        match told {
-            Err(e) if e.downcast_ref::<ReaderGone>().is_some() => {
-                self.unread = true;
-                Ok(())
-            }
-            told => told,
+    fn stop_telling(&mut self, why: anyhow::Error) {
+        self.unread = true;
+        if why.downcast_ref::<ReaderGone>().is_none() {
+            self.unwritten = Some(why);
         }
     }
 }

@@ -8,6 +8,7 @@ mod options;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use bananas::{Accepted, App, Error, ErrorKind, JobId, JobRecord, JobState, TaskName, Track};
 use serde::Serialize;
 
@@ -97,7 +98,8 @@ pub(crate) async fn run(
                 ))
             })?;
             let ids = vec![accepted.id];
-            report(&accepted, args.wait.is_some(), output)?;
+            let told = report(&accepted, args.wait.is_some(), output);
+            told.with_context(|| format!("job {} is enqueued", accepted.id))?;
             Done { ids, code: 0 }
         }
     };
