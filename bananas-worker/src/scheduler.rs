@@ -10,7 +10,7 @@ use bananas_core::{Chore, Error, ErrorKind, Result, Tended, Tick};
 
 use crate::engine::Engine;
 use crate::process;
-use crate::supervisor::Pulse;
+use crate::supervisor::{Pulse, next_wait};
 
 /// The longest pause between two looks for due jobs: those that others make due are not known before.
 const PROMOTE: Duration = Duration::from_millis(500);
@@ -24,6 +24,9 @@ const REPUBLISH: Duration = Duration::from_secs(5);
 /// How often it forgets old records.
 const PRUNE: Duration = Duration::from_secs(60);
 
+/// The first and the longest wait after a turn with an error.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
 /// How long one page of upkeep may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -35,15 +38,18 @@ pub(crate) async fn tend(engine: Arc<Engine>, pulse: Arc<Pulse>) -> Result<()> {
     let (mut owners, mut republish) = (start, start + engine.jittered(REPUBLISH));
     // Workers that were started together do not prune together.
     let mut prune = start + engine.jittered(PRUNE / 2);
+    let mut wait = WAITS.0;
     loop {
         pulse.turn(env);
+        let mut trouble = Trouble::default();
         if is_due(&engine, &mut owners, OWNERS) {
-            retire_the_dead(&engine).await?;
+            trouble.note(retire_the_dead(&engine).await.map(|()| Tended::default()));
         }
-        let promoted = page(&engine, Chore::Promote).await?;
-        let mut more = promoted.more;
-        if is_due(&engine, &mut republish, REPUBLISH) {
-            more |= page(&engine, Chore::Republish).await?.more;
+        let promoted = trouble.note(page(&engine, Chore::Promote).await);
+        if is_due(&engine, &mut republish, REPUBLISH)
+            && trouble.note(page(&engine, Chore::Republish).await).more
+        {
+            republish = env.monotonic();
         }
         if is_due(&engine, &mut prune, PRUNE) {
             let chore = Chore::Prune {
@@ -51,17 +57,34 @@ pub(crate) async fn tend(engine: Arc<Engine>, pulse: Arc<Pulse>) -> Result<()> {
                 dead: engine.config.keep_dead,
             };
             // The rest of a full page comes at the next turn, so that due jobs do not wait for it.
-            if page(&engine, chore).await?.more {
+            if trouble.note(page(&engine, chore).await).more {
                 prune = env.monotonic();
             }
         }
-        let pause = if more {
-            Duration::ZERO
+        let pause = if let Some(e) = trouble.0 {
+            tracing::warn!(error = %e, "upkeep failed; it is tried again");
+            wait = next_wait(wait, env.random()).min(WAITS.1);
+            wait
         } else {
+            wait = WAITS.0;
             let until_next = promoted.next.map(|at| at.since(env.now()));
-            engine.jittered(PROMOTE).min(until_next.unwrap_or(PROMOTE))
+            let idle = engine.jittered(PROMOTE).min(until_next.unwrap_or(PROMOTE));
+            if promoted.more { Duration::ZERO } else { idle }
         };
         env.sleep(pause.max(Duration::from_millis(1))).await;
+    }
+}
+
+/// The last error of one turn. A chore that fails keeps no other from being done.
+#[derive(Default)]
+struct Trouble(Option<Error>);
+
+impl Trouble {
+    fn note(&mut self, tended: Result<Tended>) -> Tended {
+        tended.unwrap_or_else(|e| {
+            self.0 = Some(e);
+            Tended::default()
+        })
     }
 }
 

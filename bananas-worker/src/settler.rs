@@ -130,7 +130,7 @@ async fn record(engine: &Engine, pending: &mut Vec<Done>) {
 /// Lets go of what is recorded, or never will be.
 fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<JobSettled>>) {
     let mut answers = answers.into_iter();
-    let (mut over, mut settled, mut left, mut stale) = (Vec::with_capacity(pending.len()), 0, 0, 0);
+    let (mut over, mut settled, mut stale) = (Vec::with_capacity(pending.len()), 0, 0);
     pending.retain_mut(|(run, outcome)| {
         let job = &run.claimed.job;
         // A batch that was not answered in time may have been recorded; asking again tells.
@@ -146,27 +146,21 @@ fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<Jo
                 tracing::warn!(id = %job.id, "settled, but there is no such record any more");
                 stale += 1;
             }
-            Err(e) if e.is_retryable() => {
-                tracing::warn!(id = %job.id, error = %e, "not settled yet");
+            // Whatever ails the store, the run is over and the lease is ours: it is tried again until either
+            // changes. Only what is wrong with the result itself is recorded instead of it.
+            Err(e) => {
+                match unstorable(run.claimed.attempt, outcome.as_ref(), &e, engine) {
+                    Some(instead) => *outcome = Some(instead),
+                    None => tracing::warn!(id = %job.id, error = %e, "not settled yet"),
+                }
                 return true;
             }
-            Err(e) => match unstorable(run.claimed.attempt, outcome.as_ref(), &e, engine) {
-                Some(instead) => {
-                    *outcome = Some(instead);
-                    return true;
-                }
-                None => {
-                    tracing::error!(id = %job.id, error = %e, "left to its lease");
-                    left += 1;
-                }
-            },
         }
         over.push(Arc::clone(run));
         false
     });
     Tally::add(&engine.tally.settled, settled);
     Tally::add(&engine.tally.stale, stale);
-    Tally::add(&engine.tally.left, left);
     engine.running.leave(&over);
 }
 
@@ -180,7 +174,10 @@ fn unstorable(
     let Some(Outcome::Succeeded { .. }) = outcome else {
         return None;
     };
-    if refusal.kind() == ErrorKind::Closed {
+    if !matches!(
+        refusal.kind(),
+        ErrorKind::TooLarge | ErrorKind::InvalidArgument
+    ) {
         return None;
     }
     let text = format!("the run succeeded, but the store refuses its result: {refusal}");

@@ -7,7 +7,7 @@ use bananas_core::{Claimed, Error, ErrorKind, Result, Source, SourceSpec};
 
 use crate::engine::Engine;
 use crate::executor;
-use crate::runs::{Lane, Permit, Run, Tenure};
+use crate::runs::{Lane, Permit, Run, Stop, Tenure};
 use crate::supervisor::Pulse;
 use crate::verdict;
 
@@ -188,6 +188,10 @@ impl Claiming<'_> {
             return;
         }
         engine.running.enter(&runs);
+        if self.tenure.is_over() {
+            // The lease was lost while the ledger answered, and those who fenced its runs did not see these.
+            runs.iter().for_each(|run| run.stop(Stop::Fenced));
+        }
         if !engine.is_draining() {
             executor::dispatch(engine, runs);
             return;

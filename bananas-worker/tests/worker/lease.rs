@@ -8,7 +8,7 @@ use std::time::Duration;
 use bananas_core::{Chore, JobState, ManualEnv, Timestamp, TokioEnv};
 
 use super::{DEADLINE, Stage, Work};
-use bananas_worker::{JobContext, TaskError};
+use bananas_worker::{JobContext, TaskError, TaskResult};
 
 #[test]
 fn handlers_that_block_every_thread_stop_neither_heartbeats_nor_settles() {
@@ -185,5 +185,35 @@ async fn a_wall_clock_that_jumps_ends_no_lease() {
         let standing = stage.record(id).await.standing;
         assert_eq!((standing.state, standing.crashes), (JobState::Running, 0));
     }
+    started.stop(&stage).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_that_arrives_after_the_lease_was_lost_does_not_run() {
+    let stage = Stage::manual();
+    // Claimed under a valid lease; the answer comes when the lease is lost and there is no new owner yet.
+    let late = stage.config.worker.lease - Duration::from_secs(2);
+    *stage.ledger.slow_claims.lock().unwrap() = Some((Arc::clone(&stage.env), late));
+    let id = stage.enqueue(1).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let started = stage.start(stage.worker().handle(move |work: Work| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move { TaskResult::Ok(work.n) }
+    }));
+    stage.reaches(id, JobState::Running).await;
+    stage.ledger.renew_hangs.store(true, Ordering::SeqCst);
+    stage
+        .pass(stage.config.worker.lease + Duration::from_secs(3))
+        .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 0, "its lease is gone");
+
+    stage.ledger.renew_hangs.store(false, Ordering::SeqCst);
+    *stage.ledger.slow_claims.lock().unwrap() = None;
+    let record = stage.reaches(id, JobState::Succeeded).await;
+    assert_eq!(
+        (record.standing.crashes, runs.load(Ordering::SeqCst)),
+        (1, 1)
+    );
     started.stop(&stage).await.unwrap();
 }

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Accepted, Chore, Claimed, Error, ErrorKind, Job, JobId, JobIndex, JobSettled, Ledger,
-    LedgerInfo, Outcome, Owner, OwnerRow, QueueName, Renewed, Result, Source, SourceSpec, Tended,
+    Accepted, Chore, Claimed, Env, Error, ErrorKind, Job, JobId, JobIndex, JobSettled, Ledger,
+    LedgerInfo, Outcome, Owner, OwnerRow, QueueName, Renewed, Result, Source, SourceSpec, Status,
+    Tended,
 };
+
+/// How long a claim is on its way after it was made, if not no time at all.
+type Slowness = Arc<Mutex<Option<(Arc<dyn Env>, Duration)>>>;
 
 /// Delegates to the real one, unless told otherwise.
 #[derive(Debug)]
@@ -16,6 +20,12 @@ pub(super) struct Troubled {
     real: Arc<dyn Ledger>,
     /// How many more settles fail, perhaps to succeed when tried again.
     pub(super) failing_settles: AtomicUsize,
+    /// What becomes of the settles that fail.
+    pub(super) settle_status: Mutex<Status>,
+    /// Looking for lost jobs fails.
+    pub(super) republish_fails: AtomicBool,
+    /// How long a claim is on its way after it was made.
+    pub(super) slow_claims: Slowness,
     /// The job whose settles always fail, perhaps to succeed when tried again.
     pub(super) unsettled: Mutex<Option<JobId>>,
     /// Renewals fail.
@@ -37,6 +47,9 @@ impl Troubled {
         Self {
             real,
             failing_settles: AtomicUsize::default(),
+            settle_status: Mutex::new(Status::NotApplied),
+            republish_fails: AtomicBool::default(),
+            slow_claims: Arc::default(),
             unsettled: Mutex::default(),
             renew_fails: AtomicBool::default(),
             renew_hangs: AtomicBool::default(),
@@ -83,14 +96,18 @@ impl Ledger for Troubled {
     }
 
     async fn open(&self, spec: SourceSpec) -> Result<Box<dyn Source>> {
-        self.real.open(spec).await
+        let source = self.real.open(spec).await?;
+        let slow = Arc::clone(&self.slow_claims);
+        Ok(Box::new(Slow { source, slow }))
     }
 
     async fn settle(&self, batch: Vec<(Claimed, Outcome)>) -> Vec<Result<JobSettled>> {
         let left = self.failing_settles.load(Ordering::SeqCst);
         if left > 0 {
             self.failing_settles.store(left - 1, Ordering::SeqCst);
-            let error = || Error::new(ErrorKind::Unavailable, "the store is away");
+            let status = *self.settle_status.lock().unwrap();
+            let error =
+                || Error::new(ErrorKind::Unavailable, "the store is away").status_is(status);
             return batch.iter().map(|_| Err(error())).collect();
         }
         let bad = *self.unsettled.lock().unwrap();
@@ -134,6 +151,9 @@ impl Ledger for Troubled {
 
     async fn tend(&self, chore: Chore) -> Result<Tended> {
         self.chores.lock().unwrap().push(chore.clone());
+        if chore == Chore::Republish && self.republish_fails.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::NotFound, "no such queue"));
+        }
         self.real.tend(chore).await
     }
 
@@ -143,5 +163,28 @@ impl Ledger for Troubled {
 
     async fn close(&self, deadline: Duration) -> Result<()> {
         self.real.close(deadline).await
+    }
+}
+
+/// A source whose claims may take their time to arrive.
+#[derive(Debug)]
+struct Slow {
+    source: Box<dyn Source>,
+    slow: Slowness,
+}
+
+#[async_trait]
+impl Source for Slow {
+    async fn next(&mut self, max: usize, suspects: usize, wait: Duration) -> Result<Vec<Claimed>> {
+        let claimed = self.source.next(max, suspects, wait).await?;
+        let slow = self.slow.lock().unwrap().clone();
+        if let (Some((env, time)), false) = (slow, claimed.is_empty()) {
+            env.sleep(time).await;
+        }
+        Ok(claimed)
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.source.stop().await
     }
 }

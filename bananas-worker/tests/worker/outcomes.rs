@@ -343,3 +343,19 @@ async fn an_untracked_job_that_succeeds_leaves_nothing_behind() {
     let left = stage.ledger.real_index(id).await;
     assert!(left.is_none());
 }
+
+#[tokio::test]
+async fn a_success_is_recorded_as_one_however_the_store_refused_it_before() {
+    async fn handler(work: Work) -> TaskResult<u32> {
+        Ok(work.n)
+    }
+    let stage = Stage::new();
+    *stage.ledger.settle_status.lock().unwrap() = bananas_core::Status::Permanent;
+    stage.ledger.failing_settles.store(3, Ordering::SeqCst);
+    let id = stage.enqueue(5).await;
+    let worker = stage.worker().handle(handler);
+    stage.run(worker, &[(id, JobState::Succeeded)]).await;
+    let record = stage.record(id).await;
+    assert_eq!(record.result.as_deref(), Some(b"5".as_slice()));
+    assert!(record.errors.is_empty(), "{:?}", record.errors);
+}

@@ -77,3 +77,22 @@ async fn finished_records_are_forgotten_after_their_time() {
     let chores = stage.ledger.chores.lock().unwrap();
     assert!(chores.contains(&Chore::Republish));
 }
+
+#[tokio::test]
+async fn a_chore_that_keeps_failing_keeps_no_other_from_being_done() {
+    let mut stage = Stage::manual();
+    stage.step = Duration::from_millis(500);
+    stage.config.worker.keep_finished = Duration::from_secs(60);
+    stage
+        .ledger
+        .republish_fails
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let id = stage.enqueue(1).await;
+    let started = stage.start(stage.worker().handle(handler));
+    stage.reaches(id, JobState::Succeeded).await;
+    let forgotten = async || stage.ledger.real_index(id).await.is_none();
+    stage
+        .eventually("it is forgotten all the same", forgotten)
+        .await;
+    started.stop(&stage).await.unwrap();
+}
