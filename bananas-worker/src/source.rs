@@ -106,6 +106,8 @@ impl Claiming<'_> {
                 Ok(Called::MakeRoom) => {
                     self.lane.give_back(slots);
                     drop(permit);
+                    // It has found no job yet, so next time one slot is enough to wait with.
+                    self.idle = true;
                     self.rest().await;
                     continue;
                 }

@@ -55,7 +55,8 @@ impl Suspects {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.taken.store(false, Ordering::SeqCst);
-        self.0.free.notify_waiters();
+        // One lane is enough: only one can have it, and an idle worker should sleep.
+        self.0.free.notify_one();
     }
 }
 
