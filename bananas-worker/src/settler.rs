@@ -131,6 +131,7 @@ async fn record(engine: &Engine, pending: &mut Vec<Done>) {
 fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<JobSettled>>) {
     let mut answers = answers.into_iter();
     let (mut over, mut settled, mut stale) = (Vec::with_capacity(pending.len()), 0, 0);
+    let (mut waiting, mut trouble) = (0_usize, None);
     pending.retain_mut(|(run, outcome)| {
         let job = &run.claimed.job;
         // A batch that was not answered in time may have been recorded; asking again tells.
@@ -151,7 +152,10 @@ fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<Jo
             Err(e) => {
                 match unstorable(run.claimed.attempt, outcome.as_ref(), &e, engine) {
                     Some(instead) => *outcome = Some(instead),
-                    None => tracing::warn!(id = %job.id, error = %e, "not settled yet"),
+                    None => {
+                        waiting += 1;
+                        trouble = Some(e);
+                    }
                 }
                 return true;
             }
@@ -159,6 +163,9 @@ fn take_answers(engine: &Engine, pending: &mut Vec<Done>, answers: Vec<Result<Jo
         over.push(Arc::clone(run));
         false
     });
+    if let Some(e) = trouble {
+        tracing::warn!(jobs = waiting, error = %e, "jobs have ended and are not settled yet");
+    }
     Tally::add(&engine.tally.settled, settled);
     Tally::add(&engine.tally.stale, stale);
     engine.running.leave(&over);

@@ -8,10 +8,10 @@ use std::process::{ExitStatus, Stdio};
 use bananas_core::Args;
 use bananas_core::config::ExecConfig;
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::process::Command;
 
-use super::template::{Template, push};
+use super::fields::Fields;
+use super::template::Template;
 use crate::handler::JobContext;
 
 /// The longest field that becomes an environment variable, in bytes: the system refuses programs whose
@@ -50,8 +50,7 @@ impl Recipe {
                 ));
             }
         };
-        let args: Value =
-            serde_json::from_slice(json).map_err(|e| format!("the arguments are no JSON: {e}"))?;
+        let args = Fields::of(json).map_err(|e| format!("the arguments are no JSON: {e}"))?;
         let mut command = self.program(&args)?;
         command
             .process_group(0)
@@ -66,7 +65,7 @@ impl Recipe {
             command.env(name, checked(name, word.fill(&args)?)?);
         }
         describe_job(&mut command, context);
-        for (name, value) in fields(&args) {
+        for (name, value) in variables(&args) {
             if value.len() <= LONGEST_VARIABLE && !value.contains('\0') {
                 command.env(name, value);
             }
@@ -74,7 +73,7 @@ impl Recipe {
         Ok((command, json.clone()))
     }
 
-    fn program(&self, args: &Value) -> Result<Command, String> {
+    fn program(&self, args: &Fields<'_>) -> Result<Command, String> {
         if let Some(script) = &self.shell {
             let mut command = Command::new("/bin/sh");
             command.arg("-c").arg(script);
@@ -102,17 +101,14 @@ fn describe_job(command: &mut Command, context: &JobContext) {
 
 /// The fields of the arguments as variables: `BANANAS_ARG_` and the name in capitals, with `_` for what is
 /// neither letter nor digit.
-fn fields(args: &Value) -> impl Iterator<Item = (String, String)> {
-    let fields = args.as_object().into_iter().flatten();
-    fields.map(|(name, value)| {
+fn variables(args: &Fields<'_>) -> impl Iterator<Item = (String, String)> {
+    args.iter().map(|(name, value)| {
         let mut variable = "BANANAS_ARG_".to_owned();
         variable.extend(name.chars().map(|c| match c {
             c if c.is_ascii_alphanumeric() => c.to_ascii_uppercase(),
             _ => '_',
         }));
-        let mut text = String::new();
-        push(&mut text, value);
-        (variable, text)
+        (variable, value)
     })
 }
 

@@ -8,6 +8,7 @@
 
 mod capture;
 mod command;
+mod fields;
 mod group;
 mod template;
 

@@ -1,8 +1,6 @@
 //! Words with holes: `{name}` for a field of the arguments, `{}` for all of them, `{{` and `}}` for braces.
 
-use std::fmt::Write as _;
-
-use serde_json::Value;
+use super::fields::Fields;
 
 /// A word, cut at its holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,16 +57,17 @@ impl Template {
     }
 
     /// Fills the holes; a field that is not there is an error that names it.
-    pub(super) fn fill(&self, args: &Value) -> Result<String, String> {
+    pub(super) fn fill(&self, args: &Fields<'_>) -> Result<String, String> {
         let mut word = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => word.push_str(text),
-                Piece::All => push(&mut word, args),
+                Piece::All => word.push_str(&args.all()),
                 Piece::Field(name) => match args.get(name) {
-                    Some(value) => push(&mut word, value),
+                    Some(value) => word.push_str(&value),
                     None => {
-                        return Err(format!("the arguments have no field `{name}`{}", has(args)));
+                        let has = args.describe();
+                        return Err(format!("the arguments have no field `{name}`{has}"));
                     }
                 },
             }
@@ -77,36 +76,13 @@ impl Template {
     }
 }
 
-/// A string as it is, anything else as JSON.
-pub(super) fn push(word: &mut String, value: &Value) {
-    match value {
-        Value::String(text) => word.push_str(text),
-        // Writing to a string cannot fail.
-        value => drop(write!(word, "{value}")),
-    }
-}
-
-/// What there is instead of the field that is not.
-fn has(args: &Value) -> String {
-    let Value::Object(fields) = args else {
-        return "; they are no object".to_owned();
-    };
-    let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-    match names.as_slice() {
-        [] => "; they have none".to_owned(),
-        names => format!("; they have {}", names.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn fill(word: &str) -> Result<String, String> {
-        let args = json!({ "name": "a b; rm -rf /", "n": 3, "list": [1, "x"] });
-        Template::parse(word)?.fill(&args)
+        let args = br#"{ "name": "a b; rm -rf /", "n": 3, "list": [1,"x"] }"#;
+        Template::parse(word)?.fill(&Fields::of(args).unwrap())
     }
 
     #[test]
@@ -115,8 +91,11 @@ mod tests {
         assert_eq!(fill("{n}/{list}").unwrap(), "3/[1,\"x\"]");
         assert_eq!(fill("{{n}}").unwrap(), "{n}");
         assert_eq!(
-            Template::parse("{}").unwrap().fill(&json!([1, 2])).unwrap(),
-            "[1,2]"
+            Template::parse("{}")
+                .unwrap()
+                .fill(&Fields::of(b"[1, 2]").unwrap())
+                .unwrap(),
+            "[1, 2]"
         );
     }
 
