@@ -12,7 +12,9 @@ pub(crate) enum Error {
     Busy,
     #[error("disk is full; free some space, nothing was lost")]
     Full,
-    #[error("database is damaged: {0}; restore a backup, or save what can be read with `sqlite3 FILE .dump`")]
+    #[error(
+        "database is damaged: {0}; restore a backup, or save what can be read with `sqlite3 FILE .dump`"
+    )]
     Corrupt(String),
     #[error("file is not an SQLite database; name another file, or move this one away")]
     NotADatabase,
