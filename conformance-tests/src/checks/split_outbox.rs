@@ -32,12 +32,11 @@ async fn a_million_waiting_jobs_see_no_republish_in_30_minutes(case: SplitCase) 
     }
     case.confirmed().await;
     assert_eq!(case.broker.published(), 1_000_000);
-    case.pass(30 * 60).await;
-    assert_eq!(
-        case.broker.published(),
-        1_000_000,
-        "waiting jobs were published again"
-    );
+    for minute in 1..=30 {
+        case.pass(60).await;
+        let again = case.broker.published() - 1_000_000;
+        assert_eq!(again, 0, "published again in minute {minute}");
+    }
     let mut worker = case.worker(LONG_LEASE).await;
     let claimed = worker.take(100).await;
     worker.succeed(&claimed).await;
