@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bananas_core::{
     Broker, BrokerInfo, Capabilities, Env, Error as CoreError, ErrorKind, FusedLedger, Ledger,
-    LedgerInfo, Result, StateStore, StoreInfo, TakeStore, Tick, Timestamp,
+    LedgerInfo, Reach, Result, StateStore, StoreInfo, TakeStore, Tick, Timestamp,
 };
 use futures::channel::oneshot;
 use rusqlite::Connection;
@@ -60,6 +60,7 @@ impl SqliteEngine {
         let mut capabilities = Capabilities::exact();
         capabilities.durability = durability;
         capabilities.max_message = MAX_VALUE;
+        capabilities.reach = Reach::Host;
         let shared = Shared {
             store_info: StoreInfo {
                 backend: "sqlite",

@@ -1,12 +1,20 @@
-//! What a backend tells the suite about itself: how to open it.
+//! What a backend tells the suite about itself: how to open it, and how to attack it.
 //!
 //! A namespace is an empty place of its own on the backend, as a database or a key prefix is. Opening the same
 //! namespace twice gives a second client of the same data.
+//!
+//! Only [`Backend::name`], [`Backend::env`] and one `open` have no default. What a backend can do comes from
+//! its own `Capabilities` alone; a tool that a harness does not offer leaves the checks that need it
+//! *untested*, which is shown as such.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bananas_core::{Broker, Env, Ledger, Result, StateStore};
+
+use crate::known_failure::KnownFailure;
+use crate::probe::Probe;
+use crate::timing::Timing;
 
 /// Who is tested.
 pub trait Backend: Send + Sync + 'static {
@@ -15,6 +23,28 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The environment that everything is opened with. The checks take time, ids and chance from it.
     fn env(&self) -> Arc<dyn Env>;
+
+    /// Why the backend cannot be tested here, say for want of a server. The checks are skipped with this
+    /// reason then, or fail with it where `BANANAS_TEST_REQUIRED` is set.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+
+    /// How fast it can be expected to be.
+    fn timing(&self) -> Timing {
+        Timing::default()
+    }
+
+    /// The checks that it is known to fail.
+    fn known_failures(&self) -> &'static [KnownFailure] {
+        &[]
+    }
+
+    /// How a child process that is this program again finds the same places: variables for its environment.
+    /// `None` where no other process can.
+    fn child(&self) -> Option<Vec<(String, String)>> {
+        None
+    }
 }
 
 /// A broker to test.
@@ -22,6 +52,12 @@ pub trait Backend: Send + Sync + 'static {
 pub trait BrokerHarness: Backend {
     /// Opens a client of this namespace.
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>>;
+
+    /// A way to the data of this namespace behind the broker's back.
+    fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
+        let _ = namespace;
+        None
+    }
 }
 
 /// A state store to test.

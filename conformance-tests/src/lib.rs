@@ -1,7 +1,7 @@
 //! The contracts of Bananas as a program: what every broker, store and ledger must do.
 //!
 //! A backend implements the harness traits for itself, and [`Suite`] runs every check against it, each under
-//! a name of its own such as `sqlite::ledger::a_settle_counts_once`. The checks are written once, against the
+//! a name of its own such as `sqlite::ledger::core::a_settle_counts_once`. The checks are written once, against the
 //! traits of `bananas-core` alone; each names in its documentation the clauses that it proves. `README.md`
 //! says how to run the suite against a backend of your own.
 #![allow(
@@ -15,15 +15,26 @@
 mod case;
 mod check;
 mod checks;
+mod entry;
 mod flaky_store;
 mod gate;
 mod hand_worker;
 mod harness;
 mod impatience;
+mod known_failure;
+mod outcome;
 mod outcomes;
 mod patience;
+mod probe;
+mod report;
 mod suite;
+mod tier;
+mod timing;
+mod tool;
 mod watched_broker;
 
 pub use self::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
+pub use self::known_failure::KnownFailure;
+pub use self::probe::Probe;
 pub use self::suite::Suite;
+pub use self::timing::Timing;

@@ -2,25 +2,24 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bananas_core::BoxFuture;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use bananas_core::{BoxFuture, Capabilities, Result};
+use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::case::{BrokerCase, LedgerCase, SplitCase, StoreCase};
 use crate::check::Check;
 use crate::checks;
+use crate::entry::{Entry, Offer};
 use crate::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
-
-/// The longest that a check may take, so that a call that never ends is a failure and not a hang.
-const LONGEST: Duration = Duration::from_secs(300);
+use crate::report;
+use crate::tool::Tool;
 
 /// How many checks run at once unless the command line says so: most of them wait most of the time.
 const AT_ONCE: usize = 16;
 
-/// What a check starts from, or why it is not for this backend.
-type Case<C> = Result<C, &'static str>;
+/// The namespace in which a backend is asked what it can do.
+const ASKED: &str = "capabilities";
 
 /// The checks for one or more backends, and the runtime they run on.
 #[derive(Debug)]
@@ -54,86 +53,106 @@ impl Suite {
     /// Adds the checks of a broker.
     #[must_use]
     pub fn broker<H: BrokerHarness>(mut self, harness: &Arc<H>) -> Self {
+        let asked = Arc::<H>::clone(harness);
+        let offer = self.offer(harness.as_ref(), async move {
+            let broker = asked.open(ASKED).await?;
+            let can = broker.info().capabilities.clone();
+            Ok((Some(can), broker.admin().is_some()))
+        });
+        let offer = offer.with(Tool::Probe, harness.probe(ASKED).is_some());
         for check in checks::broker() {
             let opened = Arc::<H>::clone(harness);
-            let open = move || -> BoxFuture<'static, Case<BrokerCase>> {
-                Box::pin(async move {
-                    let case = BrokerCase::open(opened, check.name).await;
-                    let refusal = check.gate.refusal_of(case.broker.as_ref());
-                    refusal.map_or(Ok(case), Err)
-                })
-            };
-            self.add(harness.as_ref(), "broker", check, open);
+            let open = async move || BrokerCase::open(opened, check.name).await;
+            self.add("broker", check, &offer, move || Box::pin(open()));
         }
-        self
+        self.finish("broker", harness.as_ref(), names(checks::broker()))
     }
 
     /// Adds the checks of a state store.
     #[must_use]
     pub fn store<H: StoreHarness>(mut self, harness: &Arc<H>) -> Self {
+        let offer = self.offer(harness.as_ref(), async { Ok((None, false)) });
         for check in checks::store() {
             let opened = Arc::<H>::clone(harness);
-            let open = move || -> BoxFuture<'static, Case<StoreCase>> {
-                Box::pin(async move { Ok(StoreCase::open(opened, check.name).await) })
-            };
-            self.add(harness.as_ref(), "store", check, open);
+            let open = async move || StoreCase::open(opened, check.name).await;
+            self.add("store", check, &offer, move || Box::pin(open()));
         }
-        self
+        self.finish("store", harness.as_ref(), names(checks::store()))
     }
 
     /// Adds the checks of a ledger.
     #[must_use]
     pub fn ledger<H: LedgerHarness>(mut self, harness: &Arc<H>) -> Self {
+        let asked = Arc::<H>::clone(harness);
+        let offer = self.offer(harness.as_ref(), async move {
+            let can = asked.open(ASKED).await?.info().capabilities.clone();
+            Ok((Some(can), false))
+        });
         for check in checks::ledger() {
             let opened = Arc::<H>::clone(harness);
-            let open = move || -> BoxFuture<'static, Case<LedgerCase>> {
-                Box::pin(async move {
-                    let case = LedgerCase::open(opened, check.name).await;
-                    let can = &case.ledger.info().capabilities;
-                    let refusal = check.gate.refusal(can, false);
-                    refusal.map_or(Ok(case), Err)
-                })
-            };
-            self.add(harness.as_ref(), "ledger", check, open);
+            let open = async move || LedgerCase::open(opened, check.name).await;
+            self.add("ledger", check, &offer, move || Box::pin(open()));
         }
-        self
+        self.finish("ledger", harness.as_ref(), names(checks::ledger()))
     }
 
     /// Adds the checks of what the `SplitLedger` makes of a broker and a store.
     #[must_use]
     pub fn split<H: SplitHarness>(mut self, harness: &Arc<H>) -> Self {
+        let offer = self.offer(harness.as_ref(), async { Ok((None, false)) });
         for check in checks::split() {
             let opened = Arc::<H>::clone(harness);
-            let open = move || -> BoxFuture<'static, Case<SplitCase>> {
-                Box::pin(async move { Ok(SplitCase::open(opened).await) })
-            };
-            self.add(harness.as_ref(), "split", check, open);
+            let open = async move || SplitCase::open(opened).await;
+            self.add("split", check, &offer, move || Box::pin(open()));
         }
-        self
+        self.finish("split", harness.as_ref(), names(checks::split()))
+    }
+
+    /// Asks a backend what it can do.
+    fn offer(
+        &self,
+        backend: &dyn Backend,
+        ask: impl Future<Output = Result<(Option<Capabilities>, bool)>>,
+    ) -> Offer {
+        let mut offer = Offer::of(backend);
+        if offer.absent.is_none() {
+            match self.runtime.block_on(ask) {
+                Ok((can, admin)) => {
+                    offer.capabilities = can;
+                    offer.admin = admin;
+                }
+                Err(e) => offer.broken = Some(format!("it cannot be opened: {e}")),
+            }
+        }
+        if let Some(can) = &offer.capabilities {
+            report::write_capabilities(backend.name(), can);
+        }
+        offer
     }
 
     fn add<C: 'static>(
         &mut self,
-        backend: &dyn Backend,
-        side: &str,
+        side: &'static str,
         check: &'static Check<C>,
-        open: impl FnOnce() -> BoxFuture<'static, Case<C>> + Send + 'static,
+        offer: &Offer,
+        open: impl FnOnce() -> BoxFuture<'static, C> + Send + 'static,
     ) {
-        let env = backend.env();
         let handle = self.runtime.handle().clone();
-        let make = async move || match open().await {
-            Err(reason) => Completion::ignored_with(reason),
-            Ok(case) => {
-                (check.run)(case).await;
-                Completion::Completed
+        let entry = Entry::new(side, check, offer);
+        self.trials.push(entry.into_trial(handle, check, open));
+    }
+
+    /// Adds a failure for each known failure that names no check.
+    fn finish(mut self, side: &'static str, backend: &dyn Backend, names: Vec<&str>) -> Self {
+        for known in backend.known_failures() {
+            let mine = known.check.split_once("::").filter(|(of, _)| *of == side);
+            if mine.is_some_and(|(_, check)| !names.contains(&check)) {
+                let name = format!("{}::{}::is_a_known_failure", backend.name(), known.check);
+                let failed = move || Err(format!("no check of {side} has this name").into());
+                self.trials.push(Trial::test(name, failed));
             }
-        };
-        let trial = move || {
-            let made = handle.block_on(async { env.within(LONGEST, make()).await });
-            made.map_err(|_| Failed::from(format!("it did not end within {LONGEST:?}")))
-        };
-        let name = format!("{}::{side}::{}", backend.name(), check.name);
-        self.trials.push(Trial::ignorable_test(name, trial));
+        }
+        self
     }
 
     /// Runs the checks that the command line asks for, and says how it went as `cargo test` does.
@@ -142,4 +161,8 @@ impl Suite {
         arguments.test_threads.get_or_insert(AT_ONCE);
         libtest_mimic::run(&arguments, self.trials).exit_code()
     }
+}
+
+fn names<C: 'static>(checks: impl Iterator<Item = &'static Check<C>>) -> Vec<&'static str> {
+    checks.map(|check| check.name).collect()
 }

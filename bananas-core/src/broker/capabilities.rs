@@ -34,6 +34,19 @@ pub struct Capabilities {
     pub dedupe: bool,
     /// Whether counts from the admin side are exact.
     pub exact_depth: bool,
+    /// From where one queue can be shared.
+    pub reach: Reach,
+}
+
+/// From where one queue can be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// From within one process, whose memory it lives in.
+    Process,
+    /// From all processes of one host, on whose disk it lives.
+    Host,
+    /// From every host that reaches its server.
+    Network,
 }
 
 /// How long a delivery can be put off.
@@ -152,6 +165,7 @@ impl Capabilities {
             durability: Durability::D0,
             dedupe: false,
             exact_depth: true,
+            reach: Reach::Process,
         }
     }
 }

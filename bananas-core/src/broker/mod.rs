@@ -24,7 +24,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::admin::{BrokerAdmin, Bucket, Count, Depth};
-pub use self::capabilities::{Capabilities, Delay, Durability, Fencing, LeaseLimits, Ordering};
+pub use self::capabilities::{
+    Capabilities, Delay, Durability, Fencing, LeaseLimits, Ordering, Reach,
+};
 pub use self::consumer::{Consumer, ConsumerSpec};
 pub use self::delivery::{Delivery, DeliveryCount, Lease, Receipt};
 pub use self::message::{COPY_PROPERTY, Publish, RawMessage};

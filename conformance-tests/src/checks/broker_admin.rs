@@ -13,10 +13,10 @@ checks!(BrokerCase:
     a_queue_that_does_not_exist_has_no_depth if Admin,
     peek_changes_nothing if Admin,
     purge_empties_one_bucket_of_one_queue if Admin,
-    ensure_is_idempotent_from_many_clients_at_once,
+    ensure_is_idempotent_from_many_clients_at_once in Smoke,
     the_incarnation_stays_until_the_queue_is_deleted if Admin,
-    a_dead_message_keeps_everything if Admin,
-    a_dead_message_is_not_delivered_again,
+    a_dead_message_keeps_everything if Admin in Smoke,
+    a_dead_message_is_not_delivered_again in Smoke,
     a_redrive_brings_each_dead_message_back_once if Admin,
     equal_dead_messages_come_back_one_by_one if Admin,
 );

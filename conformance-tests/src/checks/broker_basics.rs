@@ -13,18 +13,18 @@ use crate::impatience::impatiently;
 use crate::patience::{DEADLINE, Patience};
 
 checks!(BrokerCase:
-    a_message_arrives_as_it_was_published,
-    a_batch_is_delivered_once_each,
-    an_empty_body_survives,
-    every_byte_survives,
+    a_message_arrives_as_it_was_published in Smoke,
+    a_batch_is_delivered_once_each in Smoke,
+    an_empty_body_survives in Smoke,
+    every_byte_survives in Smoke,
     strange_properties_survive,
-    queues_are_isolated,
-    reserve_is_empty_after_its_wait_and_not_before,
+    queues_are_isolated in Smoke,
+    reserve_is_empty_after_its_wait_and_not_before in Smoke,
     reserve_wakes_on_a_publish_by_another_client,
-    equal_bodies_are_different_messages,
+    equal_bodies_are_different_messages in Smoke,
     a_first_delivery_says_so_and_how_long_it_is_leased if DeliveryCount,
-    never_more_deliveries_are_out_than_the_credit_allows,
-    a_dropped_reserve_loses_nothing,
+    never_more_deliveries_are_out_than_the_credit_allows in Smoke,
+    a_dropped_reserve_loses_nothing in Smoke,
 );
 
 /// Publishes a message and answers how it arrives.

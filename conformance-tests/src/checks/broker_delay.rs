@@ -8,10 +8,10 @@ use crate::case::BrokerCase;
 use crate::check::checks;
 
 checks!(BrokerCase:
-    a_time_in_the_past_is_now if Delay,
-    a_delayed_message_is_not_early if Delay,
-    delays_are_independent if Delay,
-    a_retry_with_a_delay_is_not_early if Delay,
+    a_time_in_the_past_is_now if Delay in Smoke,
+    a_delayed_message_is_not_early if Delay in Smoke,
+    delays_are_independent if Delay in Smoke,
+    a_retry_with_a_delay_is_not_early if Delay in Smoke,
     a_release_with_a_delay_is_not_early if Delay,
     delayed_messages_use_no_credit if Delay,
 );

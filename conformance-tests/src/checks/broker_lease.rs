@@ -10,12 +10,12 @@ use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::patience::Patience;
 
 checks!(BrokerCase:
-    a_lapsed_lease_redelivers_and_not_before,
-    a_lease_that_is_extended_holds,
-    extending_a_lost_lease_is_a_conflict if Fencing,
-    a_stale_ack_does_not_disturb_the_new_holder if Fencing,
-    a_stale_retry_makes_no_third_delivery if Fencing,
-    extensions_are_answered_each_by_itself if Fencing,
+    a_lapsed_lease_redelivers_and_not_before in Smoke,
+    a_lease_that_is_extended_holds in Smoke,
+    extending_a_lost_lease_is_a_conflict,
+    a_stale_ack_does_not_disturb_the_new_holder,
+    a_stale_retry_makes_no_third_delivery,
+    extensions_are_answered_each_by_itself,
     an_extension_outside_the_limits_is_refused,
 );
 

@@ -8,10 +8,10 @@ use crate::case::{BrokerCase, ids};
 use crate::check::checks;
 
 checks!(BrokerCase:
-    higher_priorities_come_first_across_all_levels if Priorities,
+    higher_priorities_come_first_across_all_levels if Priorities in Smoke,
     messages_of_one_priority_come_first_in_first_out if Order,
     a_batch_keeps_its_order if Order,
-    the_lowest_and_the_highest_priority_are_accepted,
+    the_lowest_and_the_highest_priority_are_accepted in Smoke,
     a_retry_keeps_its_priority if Priorities,
 );
 

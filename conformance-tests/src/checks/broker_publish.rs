@@ -11,13 +11,13 @@ use crate::impatience::impatiently;
 use crate::patience::DEADLINE;
 
 checks!(BrokerCase:
-    publishing_to_a_missing_queue_is_not_found,
+    publishing_to_a_missing_queue_is_not_found in Smoke,
     consuming_a_missing_queue_is_not_found,
     a_message_too_large_is_refused_alone_with_both_numbers,
     a_dropped_publish_was_made_once_or_not_at_all,
-    what_a_broker_cannot_do_it_refuses,
+    what_a_broker_cannot_do_it_refuses in Smoke,
     a_lease_outside_the_limits_is_refused_and_not_clamped,
-    publishing_after_the_close_is_closed,
+    publishing_after_the_close_is_closed in Smoke,
     closing_twice_is_fine_and_leaves_other_clients_open,
 );
 

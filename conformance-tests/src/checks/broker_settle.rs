@@ -14,15 +14,15 @@ use crate::hand_worker::SHORT_LEASE;
 use crate::patience::Patience;
 
 checks!(BrokerCase:
-    an_acked_message_is_never_delivered_again,
-    a_mixed_batch_is_settled_each_as_it_says,
-    settling_twice_is_already_or_lost_and_changes_nothing,
+    an_acked_message_is_never_delivered_again in Smoke,
+    a_mixed_batch_is_settled_each_as_it_says in Smoke,
+    settling_twice_is_already_or_lost_and_changes_nothing in Smoke,
     a_settle_after_a_retry_changes_nothing,
     a_release_is_delivered_again_at_once,
     acks_out_of_order_take_no_other_message_along,
-    a_dropped_delivery_is_not_acked,
+    a_dropped_delivery_is_not_acked in Smoke,
     a_foreign_receipt_is_refused_alone,
-    a_retry_delivers_its_replacement,
+    a_retry_delivers_its_replacement in Smoke,
     a_delivery_can_be_settled_through_another_task,
     delivery_counts_grow_with_each_redelivery if DeliveryCount,
     messages_given_back_a_hundred_times_are_not_lost,

@@ -11,8 +11,8 @@ use crate::impatience::impatiently;
 use crate::patience::DEADLINE;
 
 checks!(BrokerCase:
-    stop_gives_back_at_once_what_was_not_returned,
-    what_was_reserved_can_be_settled_after_stop,
+    stop_gives_back_at_once_what_was_not_returned in Smoke,
+    what_was_reserved_can_be_settled_after_stop in Smoke,
     a_stopped_consumer_takes_nothing_more,
 );
 
