@@ -15,6 +15,7 @@
 mod case;
 mod check;
 mod checks;
+mod child;
 mod entry;
 mod flaky_store;
 mod gate;
@@ -27,6 +28,7 @@ mod outcomes;
 mod patience;
 mod probe;
 mod report;
+mod role;
 mod suite;
 mod tier;
 mod timing;

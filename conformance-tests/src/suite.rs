@@ -10,9 +10,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::case::{BrokerCase, LedgerCase, SplitCase, StoreCase};
 use crate::check::Check;
 use crate::checks;
+use crate::child::Part;
 use crate::entry::{Entry, Offer};
 use crate::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
 use crate::report;
+use crate::role::Role;
 use crate::tool::Tool;
 
 /// How many checks run at once unless the command line says so: most of them wait most of the time.
@@ -53,12 +55,18 @@ impl Suite {
     /// Adds the checks of a broker.
     #[must_use]
     pub fn broker<H: BrokerHarness>(mut self, harness: &Arc<H>) -> Self {
-        let asked = Arc::<H>::clone(harness);
+        let (asked, opened) = (Arc::<H>::clone(harness), Arc::<H>::clone(harness));
         let offer = self.offer(harness.as_ref(), async move {
             let broker = asked.open(ASKED).await?;
             let can = broker.info().capabilities.clone();
             Ok((Some(can), broker.admin().is_some()))
         });
+        if let Some(part) = Part::of_this_process(harness.name(), "broker") {
+            self.play(async move {
+                let case = BrokerCase::join(opened, part.namespace).await;
+                Role::named(&part.role).play(case, part.number).await;
+            });
+        }
         let offer = offer.with(Tool::Probe, harness.probe(ASKED).is_some());
         for check in checks::broker() {
             let opened = Arc::<H>::clone(harness);
@@ -106,6 +114,12 @@ impl Suite {
             self.add("split", check, &offer, move || Box::pin(open()));
         }
         self.finish("split", harness.as_ref(), names(checks::split()))
+    }
+
+    /// Ends this process when it has played the part that it was started for.
+    fn play(&self, part: impl Future<Output = ()>) -> ! {
+        self.runtime.block_on(part);
+        std::process::exit(0)
     }
 
     /// Asks a backend what it can do.

@@ -1,6 +1,7 @@
 //! The contracts on the SQLite engine: a file for each namespace, opened anew by each client.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,15 +11,18 @@ use bananas_core::{Broker, Env, Ledger, Result, StateStore, TokioEnv};
 use conformance_tests::{Backend, BrokerHarness, LedgerHarness, StoreHarness, Suite};
 use tempfile::TempDir;
 
+/// Tells a child process where the files of its parent are.
+const FOLDER: &str = "BANANAS_CONFORMANCE_FOLDER";
+
 struct Sqlite {
     env: Arc<dyn Env>,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl Sqlite {
     async fn engine(&self, namespace: &str) -> Result<Arc<SqliteEngine>> {
         let mut config = SqliteConfig::default();
-        config.path = self.folder.path().join(namespace).with_extension("db");
+        config.path = self.folder.join(namespace).with_extension("db");
         SqliteEngine::open(config, Arc::clone(&self.env)).await
     }
 }
@@ -30,6 +34,11 @@ impl Backend for Sqlite {
 
     fn env(&self) -> Arc<dyn Env> {
         Arc::clone(&self.env)
+    }
+
+    fn child(&self) -> Option<Vec<(String, String)>> {
+        let folder = self.folder.to_string_lossy().into_owned();
+        Some(vec![(FOLDER.to_owned(), folder)])
     }
 }
 
@@ -56,9 +65,11 @@ impl LedgerHarness for Sqlite {
 
 fn main() -> ExitCode {
     let suite = Suite::start();
+    let own = TempDir::new().unwrap();
+    let of_parent = std::env::var_os(FOLDER).map(PathBuf::from);
     let sqlite = Arc::new(Sqlite {
         env: Arc::new(TokioEnv::on(suite.runtime().clone())),
-        folder: TempDir::new().unwrap(),
+        folder: of_parent.unwrap_or_else(|| own.path().to_owned()),
     });
     suite.broker(&sqlite).store(&sqlite).ledger(&sqlite).run()
 }

@@ -41,6 +41,8 @@ pub trait Consumer: Send + fmt::Debug {
     /// - **B72** An expired lease makes the message ready again, within a second.
     /// - **B73** Among ready messages, higher priority levels come first.
     /// - **B74** If the future is dropped, nothing is lost: what was on its way comes with the next call.
+    /// - **B78** The consumer of a queue that was deleted is told so, by `NotFound`, within seconds; it is not
+    ///   left waiting as if the queue were only empty.
     /// - **B75** Never are more deliveries unsettled than the credit allows.
     async fn reserve(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
 

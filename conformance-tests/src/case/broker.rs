@@ -10,9 +10,11 @@ use bananas_core::{
 use bytes::Bytes;
 
 use super::namespace;
+use crate::child::{Child, Part};
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::harness::BrokerHarness;
 use crate::patience::Patience;
+use crate::role::Role;
 
 /// How long one look for messages waits.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,8 +30,13 @@ pub(crate) struct BrokerCase {
 
 impl BrokerCase {
     pub(crate) async fn open(harness: Arc<dyn BrokerHarness>, check: &str) -> Self {
+        let namespace = namespace(check, &harness.env());
+        Self::join(harness, namespace).await
+    }
+
+    /// A client of a namespace that others use, too.
+    pub(crate) async fn join(harness: Arc<dyn BrokerHarness>, namespace: String) -> Self {
         let env = harness.env();
-        let namespace = namespace(check, &env);
         let broker = harness.open(&namespace).await.unwrap();
         let case = Self {
             harness,
@@ -44,6 +51,30 @@ impl BrokerCase {
 
     pub(crate) async fn second_client(&self) -> Arc<dyn Broker> {
         self.harness.open(&self.namespace).await.unwrap()
+    }
+
+    /// The same, through another client.
+    pub(crate) fn on(&self, broker: Arc<dyn Broker>) -> Self {
+        Self {
+            harness: Arc::clone(&self.harness),
+            namespace: self.namespace.clone(),
+            env: Arc::clone(&self.env),
+            queue: self.queue.clone(),
+            broker,
+        }
+    }
+
+    /// A process that plays a role in this namespace.
+    pub(crate) fn child(&self, role: Role, number: usize) -> Child {
+        let part = Part {
+            backend: self.harness.name().to_owned(),
+            side: "broker".to_owned(),
+            namespace: self.namespace.clone(),
+            role: role.name().to_owned(),
+            number,
+        };
+        let variables = self.harness.child().expect("gated by Child");
+        Child::start(&self.env, &part, variables)
     }
 
     pub(crate) async fn ensure(&self, queue: &QueueName) {

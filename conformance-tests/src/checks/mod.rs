@@ -2,6 +2,7 @@
 
 mod broker_admin;
 mod broker_basics;
+mod broker_crash;
 mod broker_delay;
 mod broker_lease;
 mod broker_order;
@@ -37,6 +38,7 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
     [
         broker_admin::CHECKS,
         broker_basics::CHECKS,
+        broker_crash::CHECKS,
         broker_delay::CHECKS,
         broker_lease::CHECKS,
         broker_order::CHECKS,
