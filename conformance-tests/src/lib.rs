@@ -23,6 +23,7 @@ mod hand_worker;
 mod harness;
 mod impatience;
 mod known_failure;
+mod ledger_role;
 mod outcome;
 mod outcomes;
 mod patience;

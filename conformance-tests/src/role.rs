@@ -154,14 +154,16 @@ async fn settled(
         .collect()
 }
 
-fn print(ids: &[JobId]) {
+/// Prints ids, so that the parent has them even if this process dies now.
+pub(crate) fn print(ids: &[JobId]) {
     for id in ids {
         println!("{id}");
     }
     stdout().flush().expect("the output can be written");
 }
 
-fn at(point: &str) {
+/// Prints that this process is at a point.
+pub(crate) fn at(point: &str) {
     println!("at {point}");
     stdout().flush().expect("the output can be written");
 }

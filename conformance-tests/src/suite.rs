@@ -13,6 +13,7 @@ use crate::checks;
 use crate::child::Part;
 use crate::entry::{Entry, Offer};
 use crate::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
+use crate::ledger_role::LedgerRole;
 use crate::report;
 use crate::role::Role;
 use crate::tool::Tool;
@@ -91,11 +92,17 @@ impl Suite {
     /// Adds the checks of a ledger.
     #[must_use]
     pub fn ledger<H: LedgerHarness>(mut self, harness: &Arc<H>) -> Self {
-        let asked = Arc::<H>::clone(harness);
+        let (asked, opened) = (Arc::<H>::clone(harness), Arc::<H>::clone(harness));
         let offer = self.offer(harness.as_ref(), async move {
             let can = asked.open(ASKED).await?.info().capabilities.clone();
             Ok((Some(can), false))
         });
+        if let Some(part) = Part::of_this_process(harness.name(), "ledger") {
+            self.play(async move {
+                let case = LedgerCase::join(opened, part.namespace).await;
+                LedgerRole::named(&part.role).play(case, part.number).await;
+            });
+        }
         for check in checks::ledger() {
             let opened = Arc::<H>::clone(harness);
             let open = async move || LedgerCase::open(opened, check.name).await;

@@ -9,8 +9,10 @@ use bananas_core::{
 };
 
 use super::namespace;
+use crate::child::{Child, Part};
 use crate::hand_worker::{HandWorker, LONG_LEASE};
 use crate::harness::LedgerHarness;
+use crate::ledger_role::LedgerRole;
 use crate::patience::Patience;
 
 /// A ledger on an empty namespace.
@@ -24,8 +26,13 @@ pub(crate) struct LedgerCase {
 
 impl LedgerCase {
     pub(crate) async fn open(harness: Arc<dyn LedgerHarness>, check: &str) -> Self {
+        let namespace = namespace(check, &harness.env());
+        Self::join(harness, namespace).await
+    }
+
+    /// A client of a namespace that others use, too.
+    pub(crate) async fn join(harness: Arc<dyn LedgerHarness>, namespace: String) -> Self {
         let env = harness.env();
-        let namespace = namespace(check, &env);
         let ledger = harness.open(&namespace).await.unwrap();
         let queue = QueueName::new("jobs").unwrap();
         ledger.ensure(std::slice::from_ref(&queue)).await.unwrap();
@@ -46,6 +53,19 @@ impl LedgerCase {
             .await
             .unwrap();
         ledger
+    }
+
+    /// A process that plays a role in this namespace.
+    pub(crate) fn child(&self, role: LedgerRole, number: usize) -> Child {
+        let part = Part {
+            backend: self.harness.name().to_owned(),
+            side: "ledger".to_owned(),
+            namespace: self.namespace.clone(),
+            role: role.name().to_owned(),
+            number,
+        };
+        let variables = self.harness.child().expect("gated by Child");
+        Child::start(&self.env, &part, variables)
     }
 
     /// The broker behind the ledger, if it has one of its own.

@@ -12,7 +12,13 @@ pub(crate) use self::store::StoreCase;
 
 use std::sync::Arc;
 
-use bananas_core::Env;
+use bananas_core::{Env, JobId};
+
+/// Ids in an order of their own, for comparing sets that must hold each once.
+pub(crate) fn sorted(mut ids: Vec<JobId>) -> Vec<JobId> {
+    ids.sort();
+    ids
+}
 
 /// A namespace that no other run uses, so that all checks can run at once on one dirty server.
 fn namespace(check: &str, env: &Arc<dyn Env>) -> String {

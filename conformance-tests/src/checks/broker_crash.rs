@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bananas_core::{Bucket, ErrorKind, JobId, QueueName, Settle, Settled, Settlement};
 
-use crate::case::{BrokerCase, ids};
+use crate::case::{BrokerCase, ids, sorted};
 use crate::check::checks;
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::patience::{Patience, eventually};
@@ -30,14 +30,8 @@ async fn messages_survive_the_end_of_all_clients(mut case: BrokerCase) {
     case.broker.close(Duration::from_secs(10)).await.unwrap();
     case.broker = case.second_client().await;
     let taken = case.take(case.consumer().await.as_mut(), 20).await;
-    assert_eq!(sorted(&ids(&taken)), sorted(&published));
+    assert_eq!(sorted(ids(&taken)), sorted(published));
     case.ack(&taken).await;
-}
-
-fn sorted(ids: &[JobId]) -> Vec<JobId> {
-    let mut ids = ids.to_vec();
-    ids.sort();
-    ids
 }
 
 /// Proves B72. Case F01.
@@ -47,7 +41,7 @@ async fn a_killed_consumer_gives_back_what_it_held(case: BrokerCase) {
     assert_eq!(child.ids_until("held").await.len(), 5);
     child.kill().await;
     let taken = case.take(case.consumer().await.as_mut(), 5).await;
-    assert_eq!(sorted(&ids(&taken)), sorted(&published));
+    assert_eq!(sorted(ids(&taken)), sorted(published));
 }
 
 /// Proves B72. Case F07.
@@ -60,7 +54,7 @@ async fn a_second_consumer_of_that_name_hides_no_orphans(case: BrokerCase) {
     second.ids_until("held").await;
     second.kill().await;
     let taken = case.take(case.consumer().await.as_mut(), 6).await;
-    assert_eq!(sorted(&ids(&taken)), sorted(&published));
+    assert_eq!(sorted(ids(&taken)), sorted(published));
 }
 
 /// Proves B20. Case B01.
@@ -114,7 +108,7 @@ async fn what_a_killed_consumer_gave_back_or_set_aside_is_there_once(case: Broke
         }
         patience.check(&format!("{} of {} came", there.len(), published.len()));
     }
-    assert_eq!(sorted(&there), sorted(&published), "each is there once");
+    assert_eq!(sorted(there), sorted(published), "each is there once");
     case.assert_drained(consumer.as_mut()).await;
 }
 
@@ -147,7 +141,7 @@ async fn processes_share_a_queue_without_duplicates(case: BrokerCase) {
     for child in &mut children {
         acked.extend(child.ids_until("drained").await);
     }
-    assert_eq!(sorted(&acked), sorted(&published), "each was acked once");
+    assert_eq!(sorted(acked), sorted(published), "each was acked once");
     case.assert_drained(case.consumer().await.as_mut()).await;
 }
 
@@ -176,11 +170,7 @@ async fn many_who_wait_for_a_lapsed_lease_get_it_once(case: BrokerCase) {
             came.len()
         ));
     }
-    assert_eq!(
-        sorted(&came),
-        sorted(&published),
-        "each came to one of them"
-    );
+    assert_eq!(sorted(came), sorted(published), "each came to one of them");
 }
 
 /// Proves B78. Case N07.

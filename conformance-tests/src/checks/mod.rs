@@ -10,6 +10,7 @@ mod broker_publish;
 mod broker_settle;
 mod broker_stop;
 mod ledger_cancel;
+mod ledger_crash;
 mod ledger_delay;
 mod ledger_end;
 mod ledger_enqueue;
@@ -54,6 +55,7 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
 pub(crate) fn ledger() -> impl Iterator<Item = &'static Check<LedgerCase>> {
     [
         ledger_cancel::CHECKS,
+        ledger_crash::CHECKS,
         ledger_delay::CHECKS,
         ledger_end::CHECKS,
         ledger_enqueue::CHECKS,
