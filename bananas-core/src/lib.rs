@@ -26,9 +26,9 @@ mod track;
 pub use self::backoff::Backoff;
 pub use self::broker::{
     Broker, BrokerAdmin, BrokerInfo, Bucket, COPY_PROPERTY, Capabilities, Consumer, ConsumerSpec,
-    Count, Delay, Delivery, DeliveryCount, Depth, Durability, Fencing, Lease, LeaseLimits,
-    Ordering, Publish, Published, QueueSpec, RawMessage, Reach, Receipt, Settle, Settled,
-    Settlement,
+    Count, DEAD_REASON_PROPERTY, Delay, Delivery, DeliveryCount, Depth, Durability, Fencing, Lease,
+    LeaseLimits, Ordering, Publish, Published, QueueSpec, RawMessage, Reach, Receipt, Settle,
+    Settled, Settlement,
 };
 pub use self::client::{Client, Enqueue, JobHandle};
 pub use self::codec::{Codec, Codecs, JsonCodec, Undecodable};

@@ -63,8 +63,13 @@ pub trait BrokerHarness: Backend {
 /// A state store to test.
 #[async_trait]
 pub trait StoreHarness: Backend {
+    /// Opens a client of this namespace that takes its time from `env`: some checks set a wall clock.
+    async fn open_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>>;
+
     /// Opens a client of this namespace.
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn StateStore>>;
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        self.open_with(namespace, self.env()).await
+    }
 }
 
 /// A ledger to test: an engine's own, or a `SplitLedger` over two engines.

@@ -22,6 +22,7 @@ mod gate;
 mod hand_worker;
 mod harness;
 mod impatience;
+mod jumping_env;
 mod known_failure;
 mod ledger_role;
 mod outcome;

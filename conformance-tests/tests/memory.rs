@@ -17,8 +17,12 @@ struct Memory {
 
 impl Memory {
     fn engine(&self, namespace: &str) -> Arc<MemoryEngine> {
+        self.engine_with(namespace, self.env())
+    }
+
+    fn engine_with(&self, namespace: &str, env: Arc<dyn Env>) -> Arc<MemoryEngine> {
         let mut engines = self.engines.lock().unwrap();
-        let new = || MemoryEngine::new(Arc::clone(&self.env));
+        let new = || MemoryEngine::new(env);
         Arc::clone(engines.entry(namespace.to_owned()).or_insert_with(new))
     }
 }
@@ -42,8 +46,8 @@ impl BrokerHarness for Memory {
 
 #[async_trait]
 impl StoreHarness for Memory {
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
-        Ok(self.engine(namespace).store())
+    async fn open_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine_with(namespace, env).store())
     }
 }
 

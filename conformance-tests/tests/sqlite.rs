@@ -21,9 +21,13 @@ struct Sqlite {
 
 impl Sqlite {
     async fn engine(&self, namespace: &str) -> Result<Arc<SqliteEngine>> {
+        self.engine_with(namespace, self.env()).await
+    }
+
+    async fn engine_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<SqliteEngine>> {
         let mut config = SqliteConfig::default();
         config.path = self.folder.join(namespace).with_extension("db");
-        SqliteEngine::open(config, Arc::clone(&self.env)).await
+        SqliteEngine::open(config, env).await
     }
 }
 
@@ -51,8 +55,8 @@ impl BrokerHarness for Sqlite {
 
 #[async_trait]
 impl StoreHarness for Sqlite {
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
-        Ok(self.engine(namespace).await?.store())
+    async fn open_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine_with(namespace, env).await?.store())
     }
 }
 

@@ -1,11 +1,8 @@
 //! One message in the broker, and where it is.
 
-use bananas_core::{QueueName, RawMessage, Tick, Timestamp};
+use bananas_core::{DEAD_REASON_PROPERTY, QueueName, RawMessage, Tick, Timestamp};
 
 use crate::line::Rank;
-
-/// The property under which [`peek`](bananas_core::BrokerAdmin::peek) shows why a message is dead.
-pub(super) const REASON_PROPERTY: &str = "bananas-dead-reason";
 
 /// One message in the broker.
 #[derive(Debug)]
@@ -48,7 +45,8 @@ impl Message {
         let mut raw = self.raw.clone();
         if let Spot::Dead { reason, .. } = &self.spot {
             let reason = reason.clone().into();
-            raw.properties.push((REASON_PROPERTY.to_owned(), reason));
+            raw.properties
+                .push((DEAD_REASON_PROPERTY.to_owned(), reason));
         }
         raw
     }

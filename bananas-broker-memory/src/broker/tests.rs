@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bananas_core::{
-    BrokerAdmin, Bucket, Consumer, ConsumerSpec, Delivery, DeliveryCount, Env, ErrorKind, JobId,
-    Priority, Publish, QueueSpec, RawMessage, Receipt, Settle, Settled, Settlement,
+    BrokerAdmin, Bucket, Consumer, ConsumerSpec, DEAD_REASON_PROPERTY, Delivery, DeliveryCount,
+    Env, ErrorKind, JobId, Priority, Publish, QueueSpec, RawMessage, Receipt, Settle, Settled,
+    Settlement,
 };
 use bytes::Bytes;
 
@@ -212,7 +213,7 @@ async fn dead_messages_are_shown_with_their_reason_and_come_back_once() {
     }
     assert_eq!(depth(&rig).await, [0, 0, 0, 2]);
     let shown = admin(&rig).peek(&queue(), Bucket::Dead, 1).await.unwrap();
-    let reason = shown[0].property("bananas-dead-reason").unwrap();
+    let reason = shown[0].property(DEAD_REASON_PROPERTY).unwrap();
     assert_eq!((shown.len(), &reason[..]), (1, &b"not a job"[..]));
     let some = [id(2), id(9)];
     assert_eq!(admin(&rig).redrive(&queue(), Some(&some)).await.unwrap(), 1);

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bananas_core::{
-    BrokerAdmin, Bucket, Count, Depth, JobId, QueueName, RawMessage, Result, Timestamp,
+    BrokerAdmin, Bucket, Count, DEAD_REASON_PROPERTY, Depth, JobId, QueueName, RawMessage, Result,
+    Timestamp,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -14,9 +15,6 @@ use crate::columns::{Columns, limit};
 use crate::engine::{Pace, Side};
 use crate::error::Error;
 use crate::transaction::Transaction;
-
-/// Shows with a dead message why it is dead.
-const REASON_PROPERTY: &str = "bananas-dead-reason";
 
 /// Counts along the indexes of one queue; what is due or whose lease has ended counts as ready.
 const DEPTH: &str = "SELECT
@@ -165,7 +163,7 @@ fn peek(
             let reason = Bytes::copy_from_slice(reason.as_bytes());
             message
                 .properties
-                .push((REASON_PROPERTY.to_owned(), reason));
+                .push((DEAD_REASON_PROPERTY.to_owned(), reason));
         }
         Ok(message)
     })?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bananas_core::{
-    Broker, BrokerAdmin, Bucket, Consumer, ConsumerSpec, Count, Delivery, DeliveryCount, Env,
-    ErrorKind, JobId, Priority, Publish, QueueName, QueueSpec, RawMessage, Receipt, Settle,
-    Settled, Settlement,
+    Broker, BrokerAdmin, Bucket, Consumer, ConsumerSpec, Count, DEAD_REASON_PROPERTY, Delivery,
+    DeliveryCount, Env, ErrorKind, JobId, Priority, Publish, QueueName, QueueSpec, RawMessage,
+    Receipt, Settle, Settled, Settlement,
 };
 use bytes::Bytes;
 use futures::future;
@@ -357,7 +357,7 @@ async fn people_peek_purge_redrive_and_delete() {
         dead.iter().map(|m| m.id.unwrap()).collect::<Vec<_>>(),
         ids[..2]
     );
-    assert_eq!(dead[0].property("bananas-dead-reason").unwrap(), "no");
+    assert_eq!(dead[0].property(DEAD_REASON_PROPERTY).unwrap(), "no");
     assert_eq!(admin.redrive(&mail(), Some(&ids[..1])).await.unwrap(), 1);
     assert_eq!(admin.redrive(&mail(), None).await.unwrap(), 2);
     assert_eq!(

@@ -96,6 +96,11 @@ pub(super) fn is_alive(tx: &Transaction<'_>, owner: OwnerId) -> std::result::Res
     Ok(standing(tx.connection(), owner, &tx.moment)? == Standing::Holds)
 }
 
+/// Whether the owner was declared dead.
+pub(super) fn is_gone(tx: &Transaction<'_>, owner: OwnerId) -> std::result::Result<bool, Error> {
+    Ok(standing(tx.connection(), owner, &tx.moment)? == Standing::Gone)
+}
+
 /// Enlists an owner, or renews its lease.
 pub(super) fn renew(
     tx: &Transaction<'_>,

@@ -1,8 +1,11 @@
 //! Recording how runs ended.
 
-use bananas_core::{JobId, JobSettle, JobSettled, JobState, Outcome, QueueName, Result};
+use std::collections::HashMap;
+
+use bananas_core::{JobId, JobSettle, JobSettled, JobState, Outcome, OwnerId, QueueName, Result};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::owners;
 use super::row::{self, Moving, moving, moving_columns, record_columns};
 use crate::engine::MAX_VALUE;
 use crate::error::Error;
@@ -21,8 +24,19 @@ pub(super) fn settle(
     batch: &[JobSettle],
 ) -> std::result::Result<Vec<Result<JobSettled>>, Error> {
     let mut answers = Vec::with_capacity(batch.len());
+    let mut known = HashMap::new();
     for settle in batch {
-        answers.push(settle_one(tx, settle)?);
+        let Some(job) = load(tx.connection(), settle.job.id, &settle.job.queue)? else {
+            answers.push(Ok(JobSettled::Missing));
+            continue;
+        };
+        let answer = if is_of_the_gone(tx, &job, &mut known)? {
+            let epoch = job.standing.epoch;
+            Ok(JobSettled::Stale { epoch })
+        } else {
+            settle_one(tx, job, settle)?
+        };
+        answers.push(answer);
     }
     Ok(answers)
 }
@@ -48,13 +62,29 @@ pub(super) fn load_record(
     Ok(statement.query_row([seq], row::record)?)
 }
 
+/// Whether the owner that runs the job was declared dead. It has been told, or will be, that it may settle
+/// nothing; the next look for due jobs takes the job away. `known` spares a look at the table for each job.
+fn is_of_the_gone(
+    tx: &Transaction<'_>,
+    job: &Moving,
+    known: &mut HashMap<OwnerId, bool>,
+) -> std::result::Result<bool, Error> {
+    let Some(owner) = job.standing.owner else {
+        return Ok(false);
+    };
+    if let Some(gone) = known.get(&owner) {
+        return Ok(*gone);
+    }
+    let gone = owners::is_gone(tx, owner)?;
+    known.insert(owner, gone);
+    Ok(gone)
+}
+
 fn settle_one(
     tx: &mut Transaction<'_>,
+    mut job: Moving,
     settle: &JobSettle,
 ) -> std::result::Result<Result<JobSettled>, Error> {
-    let Some(mut job) = load(tx.connection(), settle.job.id, &settle.job.queue)? else {
-        return Ok(Ok(JobSettled::Missing));
-    };
     let before = job.standing.state;
     if let Outcome::Succeeded { result } = &settle.outcome {
         if result.len() > MAX_VALUE {

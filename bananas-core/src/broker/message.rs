@@ -34,6 +34,9 @@ pub struct Publish {
 /// The property that carries which published copy of a job a message is. Missing means the first, 0.
 pub const COPY_PROPERTY: &str = "bananas-copy";
 
+/// The property under which [`peek`](crate::BrokerAdmin::peek) shows why a message is dead.
+pub const DEAD_REASON_PROPERTY: &str = "bananas-dead-reason";
+
 impl RawMessage {
     /// A message with default priority and no delay.
     #[must_use]

@@ -29,7 +29,7 @@ pub use self::capabilities::{
 };
 pub use self::consumer::{Consumer, ConsumerSpec};
 pub use self::delivery::{Delivery, DeliveryCount, Lease, Receipt};
-pub use self::message::{COPY_PROPERTY, Publish, RawMessage};
+pub use self::message::{COPY_PROPERTY, DEAD_REASON_PROPERTY, Publish, RawMessage};
 pub use self::settlement::{Settle, Settled, Settlement};
 
 use crate::{JobId, QueueName, Result};

@@ -45,8 +45,11 @@ pub trait JobStore: Send + Sync + fmt::Debug {
     /// - **S31** At most `suspects` answers are `Run` for jobs with a crash behind them.
     async fn claim(&self, request: ClaimRequest) -> Vec<Result<ClaimAnswer>>;
 
-    /// Records outcomes, in order. **S40** At most one outcome per epoch is `Settled`; result, error and
-    /// state are stored together.
+    /// Records outcomes, in order.
+    ///
+    /// - **S40** At most one outcome per epoch is `Settled`; result, error and state are stored together.
+    /// - **S41** The run of an owner that was retired, or whose lease lapsed and was acted upon, is `Stale` at
+    ///   once.
     async fn settle(&self, batch: Vec<JobSettle>) -> Vec<Result<JobSettled>>;
 
     /// Makes due jobs and those of dead owners ready, and returns them for publication.

@@ -33,6 +33,18 @@ impl StoreCase {
         }
     }
 
+    /// The same on another empty namespace, opened with another environment.
+    pub(crate) async fn elsewhere(&self, env: Arc<dyn Env>) -> Self {
+        let namespace = namespace("elsewhere", &env);
+        let opened = self.harness.open_with(&namespace, Arc::clone(&env));
+        Self {
+            harness: Arc::clone(&self.harness),
+            store: opened.await.unwrap(),
+            namespace,
+            env,
+        }
+    }
+
     pub(crate) async fn second_client(&self) -> Arc<dyn StateStore> {
         self.harness.open(&self.namespace).await.unwrap()
     }

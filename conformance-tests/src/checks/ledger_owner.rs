@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::{ErrorCause, ErrorKind, JobSettled, JobState, Renewed, SourceSpec};
+use bananas_core::{Chore, ErrorCause, ErrorKind, JobSettled, JobState, Renewed, SourceSpec};
 
 use crate::case::LedgerCase;
 use crate::check::checks;
 use crate::hand_worker::{ANY, LONG_LEASE, SHORT_LEASE, new_owner};
-use crate::outcomes::success;
+use crate::outcomes::{fatal, success};
 use crate::patience::Patience;
 
 checks!(LedgerCase:
@@ -19,6 +19,7 @@ checks!(LedgerCase:
     a_lapsed_owner_takes_nothing_more,
     an_owner_that_renews_keeps_its_jobs_beyond_its_first_lease,
     renewing_after_being_retired_is_lost_for_ever,
+    a_retired_owner_settles_nothing_from_that_moment_on,
     an_owner_that_leaves_cleanly_leaves_no_crash_behind,
     owners_are_listed_with_what_they_run,
 );
@@ -182,6 +183,40 @@ async fn renewing_after_being_retired_is_lost_for_ever(case: LedgerCase) {
         .remove(0)
         .unwrap();
     assert!(matches!(late, JobSettled::Stale { .. }), "{late:?}");
+}
+
+/// Proves L40, S41.
+async fn a_retired_owner_settles_nothing_from_that_moment_on(case: LedgerCase) {
+    let ids = case.enqueue_all(case.jobs(3)).await;
+    let mut retired = case.worker_elsewhere(LONG_LEASE).await;
+    let mut living = case.worker().await;
+    let claimed = retired.take(2).await;
+    let theirs = living.one().await;
+    // Nobody looks for due jobs between this and the settles.
+    let gone = Chore::Retire(vec![retired.owner.id]);
+    case.ledger.tend(gone).await.unwrap();
+    let batch = vec![
+        (claimed[0].clone(), success()),
+        (theirs, success()),
+        (claimed[1].clone(), fatal(&case.env, 1)),
+    ];
+    let answers = retired.ledger.settle(batch).await;
+    let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+    assert!(
+        matches!(answers[0], JobSettled::Stale { .. }),
+        "{answers:?}"
+    );
+    assert_eq!(answers[1], JobSettled::Settled(JobState::Succeeded));
+    assert!(
+        matches!(answers[2], JobSettled::Stale { .. }),
+        "{answers:?}"
+    );
+    let again = living.take(2).await;
+    assert!(again.iter().all(|run| run.crashes == 1), "{again:?}");
+    living.succeed(&again).await;
+    for id in ids {
+        assert_eq!(case.record(id).await.standing.state, JobState::Succeeded);
+    }
 }
 
 /// Proves S56.

@@ -28,6 +28,7 @@ mod split_outbox;
 mod split_settle;
 mod store_claim;
 mod store_due;
+mod store_owner;
 mod store_publication;
 mod store_record;
 
@@ -89,6 +90,7 @@ pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
     [
         store_claim::CHECKS,
         store_due::CHECKS,
+        store_owner::CHECKS,
         store_publication::CHECKS,
         store_record::CHECKS,
     ]
