@@ -27,11 +27,7 @@ pub(super) fn read(columns: &mut Columns<'_, '_>) -> rusqlite::Result<RawMessage
     let key = columns.text()?.map(str::to_owned);
     let properties = columns.parsed(properties)?;
     let body = columns.bytes()?;
-    // The constructor wants an id, which messages of other applications have not.
-    let mut message = RawMessage::new(
-        id.unwrap_or_else(|| JobId::from_uuid(uuid::Uuid::nil())),
-        body,
-    );
+    let mut message = RawMessage::without_id(body);
     message.id = id;
     message.priority = priority;
     message.not_before = not_before;

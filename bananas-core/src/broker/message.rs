@@ -43,6 +43,15 @@ impl RawMessage {
     pub fn new(id: JobId, body: Bytes) -> Self {
         Self {
             id: Some(id),
+            ..Self::without_id(body)
+        }
+    }
+
+    /// A message of an application that names no id, with default priority and no delay.
+    #[must_use]
+    pub fn without_id(body: Bytes) -> Self {
+        Self {
+            id: None,
             body,
             properties: Vec::new(),
             priority: Priority::DEFAULT,
