@@ -26,7 +26,10 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("bananas-cli", &["bananas", "bananas-*"]),
     ("bananas-server", &["bananas-core"]),
     ("conformance-tests", &["bananas-core"]),
-    ("examples", &["bananas"]),
+    (
+        "examples",
+        &["bananas", "bananas-core", "conformance-tests"],
+    ),
     ("benches", &["bananas"]),
     ("xtask", &[]),
 ];
