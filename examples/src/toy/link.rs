@@ -356,7 +356,9 @@ impl Wire {
         let mut state = self.state();
         let state = &mut *state;
         let mut lines = Vec::new();
-        while lines.len() < WRITE
+        // What is handed in while the connection ends is for the next one.
+        while !state.is_over()
+            && lines.len() < WRITE
             && let Some(number) = state.unsent.pop_front()
         {
             if let Some(call) = state.calls.get_mut(&number) {

@@ -248,7 +248,7 @@ impl Connection<'_> {
     async fn poll(
         &self,
         number: u64,
-        poll: Poll,
+        mut poll: Poll,
         mut ended: oneshot::Receiver<()>,
     ) -> (u64, Option<Ready>) {
         let env = &self.server.env;
@@ -256,15 +256,14 @@ impl Connection<'_> {
         let reply = loop {
             let now = env.monotonic();
             let cancelled = ended.try_recv() == Err(oneshot::error::TryRecvError::Closed);
+            if cancelled {
+                // It takes nothing new, but its answer says all that was lost before: the next poll will not.
+                poll.max = 0;
+            }
             let look = |desk: &mut Desk<'_>| {
                 // The bell is heard from here on, so nothing that comes after this look is missed.
                 let rung = Arc::clone(&desk.queue(&poll.queue)?.bell).notified_owned();
-                let taken = if cancelled {
-                    Vec::new()
-                } else {
-                    desk.take(&poll)?
-                };
-                Ok((taken, rung, desk.next_in(&poll.queue)))
+                Ok((desk.take(&poll)?, rung, desk.next_in(&poll.queue)))
             };
             let (taken, rung, next) = match self.with(look) {
                 Some(Ok(seen)) => seen,
