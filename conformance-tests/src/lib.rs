@@ -17,6 +17,7 @@ mod check;
 mod checks;
 mod child;
 mod entry;
+pub mod fault;
 mod flaky_store;
 mod gate;
 mod hand_worker;

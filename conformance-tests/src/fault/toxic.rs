@@ -1,0 +1,132 @@
+//! What the bytes that go one way suffer at present.
+
+use std::time::Duration;
+
+use bananas_core::Tick;
+use bytes::{Bytes, BytesMut};
+
+/// A way through the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Requests: what the client sends.
+    ToServer,
+    /// Replies: what the server sends.
+    ToClient,
+}
+
+impl Direction {
+    pub(super) fn opposite(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}
+
+/// The faults of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Toxic {
+    pub(super) swallows: bool,
+    pub(super) delay: Duration,
+    pub(super) jitter: Duration,
+    /// Bytes in a second, on each connection.
+    pub(super) bandwidth: Option<u64>,
+    pub(super) slices: bool,
+    /// So many bytes still pass, over all connections.
+    pub(super) cut_after: Option<u64>,
+    pub(super) flip: Option<Flip>,
+    pub(super) repeats: bool,
+}
+
+/// One bit that arrives wrong.
+#[derive(Debug)]
+pub(super) struct Flip {
+    /// So many bytes come before it.
+    pub(super) after: u64,
+    pub(super) mask: u8,
+}
+
+/// What becomes of the bytes at the head of a direction.
+#[derive(Debug)]
+pub(super) enum Portion {
+    /// They go on, as often as this says.
+    Passes(Bytes, u8),
+    /// They go on, and the connection is reset after them.
+    Last(Bytes),
+    /// They disappear.
+    Swallowed,
+}
+
+/// The last write of a direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) at: Tick,
+    pub(super) bytes: u64,
+}
+
+impl Toxic {
+    /// When bytes that arrived at `arrived` may go on. `luck` is a random number of theirs.
+    pub(super) fn ready_at(&self, arrived: Tick, luck: u64, sent: Sent) -> Tick {
+        if self.swallows {
+            return arrived;
+        }
+        let due = arrived + self.delay + part(self.jitter, luck);
+        let Some(bandwidth) = self.bandwidth else {
+            return due;
+        };
+        let micros = sent.bytes.saturating_mul(1_000_000) / bandwidth;
+        due.max(sent.at + Duration::from_micros(micros))
+    }
+
+    /// Takes what goes next from `waiting`, and says how many faults that was.
+    pub(super) fn take(&mut self, waiting: &mut Bytes) -> (Portion, u64) {
+        if self.swallows {
+            waiting.clear();
+            return (Portion::Swallowed, 1);
+        }
+        let limit = length(self.cut_after.unwrap_or(u64::MAX));
+        let size = waiting.len().min(self.longest()).min(limit);
+        let (bytes, flipped) = self.flipped(waiting.split_to(size));
+        if let Some(left) = &mut self.cut_after {
+            *left -= bytes.len() as u64;
+            if *left == 0 {
+                self.cut_after = None;
+                return (Portion::Last(bytes), flipped + 1);
+            }
+        }
+        let repeated = std::mem::take(&mut self.repeats);
+        let times = 1 + u8::from(repeated);
+        (Portion::Passes(bytes, times), flipped + u64::from(repeated))
+    }
+
+    /// The most bytes that go at once.
+    fn longest(&self) -> usize {
+        // A twentieth of a second's worth, so that a slow connection is slow evenly.
+        let paced = self.bandwidth.map_or(usize::MAX, |rate| length(rate / 20));
+        if self.slices { 1 } else { paced.max(1) }
+    }
+
+    fn flipped(&mut self, bytes: Bytes) -> (Bytes, u64) {
+        let Some(flip) = &mut self.flip else {
+            return (bytes, 0);
+        };
+        let mut bytes = BytesMut::from(bytes);
+        let Some(byte) = bytes.get_mut(length(flip.after)) else {
+            flip.after -= bytes.len() as u64;
+            return (bytes.freeze(), 0);
+        };
+        *byte ^= flip.mask;
+        self.flip = None;
+        (bytes.freeze(), 1)
+    }
+}
+
+/// A part of the duration: none of it for luck 0, nearly all for the greatest luck.
+fn part(whole: Duration, luck: u64) -> Duration {
+    let nanos = (whole.as_nanos() * u128::from(luck >> 32)) >> 32;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
