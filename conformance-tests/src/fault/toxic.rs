@@ -130,3 +130,63 @@ fn part(whole: Duration, luck: u64) -> Duration {
 fn length(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_adds_at_most_itself_to_the_delay() {
+        let toxic = Toxic {
+            delay: Duration::from_micros(100),
+            jitter: Duration::from_micros(50),
+            ..Toxic::default()
+        };
+        let ready_at = |luck| toxic.ready_at(Tick::from_micros(1_000), luck, Sent::default());
+        assert_eq!(ready_at(0).as_micros(), 1_100);
+        assert_eq!(ready_at(u64::MAX / 2).as_micros(), 1_124);
+        assert_eq!(ready_at(u64::MAX).as_micros(), 1_149);
+    }
+
+    #[test]
+    fn a_slow_connection_sends_portions_of_a_twentieth_of_a_second() {
+        let mut toxic = Toxic {
+            bandwidth: Some(1_000),
+            ..Toxic::default()
+        };
+        let mut waiting = Bytes::from(vec![0; 120]);
+        let mut portions = Vec::new();
+        while !waiting.is_empty() {
+            match toxic.take(&mut waiting).0 {
+                Portion::Passes(bytes, 1) => portions.push(bytes.len()),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(portions, [50, 50, 20]);
+        let sent = Sent {
+            at: Tick::from_micros(7),
+            bytes: 50,
+        };
+        let next = toxic.ready_at(Tick::default(), 0, sent);
+        assert_eq!(next.as_micros(), 50_007);
+    }
+
+    #[test]
+    fn a_flipped_bit_keeps_its_place_over_several_portions() {
+        let mut toxic = Toxic {
+            flip: Some(Flip {
+                after: 3,
+                mask: 0b100,
+            }),
+            ..Toxic::default()
+        };
+        let mut arrived = Vec::new();
+        for size in [2, 2, 2] {
+            match toxic.take(&mut Bytes::from(vec![0; size])).0 {
+                Portion::Passes(bytes, 1) => arrived.extend(bytes),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(arrived, [0, 0, 0, 0b100, 0, 0]);
+    }
+}
