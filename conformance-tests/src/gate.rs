@@ -33,6 +33,8 @@ pub(crate) enum Gate {
     Remote,
     /// A server that may be killed.
     LastingServer,
+    /// The same, with delays.
+    LastingDelays,
 }
 
 impl Gate {
@@ -66,8 +68,9 @@ impl Gate {
                 "no other process can share its data",
             ),
             Self::Remote => (remote, "it has no server"),
-            Self::LastingServer if !remote => (false, "it has no server"),
-            Self::LastingServer => (
+            Self::LastingServer | Self::LastingDelays if !remote => (false, "it has no server"),
+            Self::LastingDelays if !native(false) => (false, "it has no delays"),
+            Self::LastingServer | Self::LastingDelays => (
                 can.durability >= Durability::D2,
                 "its data die with the server",
             ),

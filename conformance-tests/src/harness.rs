@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bananas_core::{Broker, Env, Ledger, Result, StateStore};
 
+use crate::fault::Network;
 use crate::known_failure::KnownFailure;
 use crate::probe::Probe;
 use crate::timing::Timing;
@@ -52,6 +53,11 @@ pub trait Backend: Send + Sync + 'static {
 pub trait BrokerHarness: Backend {
     /// Opens a client of this namespace.
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>>;
+
+    /// How to reach the server through a proxy, and how to start one for a check that kills it.
+    fn network(&self) -> Option<Arc<dyn Network>> {
+        None
+    }
 
     /// A way to the data of this namespace behind the broker's back.
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {

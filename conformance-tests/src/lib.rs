@@ -33,6 +33,7 @@ mod probe;
 mod report;
 mod role;
 mod suite;
+mod tally;
 mod tier;
 mod timing;
 mod tool;

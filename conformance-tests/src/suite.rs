@@ -69,6 +69,7 @@ impl Suite {
             });
         }
         let offer = offer.with(Tool::Probe, harness.probe(ASKED).is_some());
+        let offer = offer.with(Tool::Network, harness.network().is_some());
         for check in checks::broker() {
             let opened = Arc::<H>::clone(harness);
             let open = async move || BrokerCase::open(opened, check.name).await;

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use bananas_core::{
     Broker, BrokerAdmin, Consumer, ConsumerSpec, Delivery, Depth, Env, JobId, Publish, QueueName,
-    QueueSpec, RawMessage, Settle, Settled, Settlement,
+    QueueSpec, RawMessage, Result, Settle, Settled, Settlement,
 };
 use bytes::Bytes;
 
 use super::namespace;
 use crate::child::{Child, Part};
+use crate::fault::{Network, Proxy, ServerProcess};
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::harness::BrokerHarness;
 use crate::patience::Patience;
+use crate::probe::Probe;
 use crate::role::Role;
+use crate::tally::wait_out;
 
 /// How long one look for messages waits.
 const LOOK: Duration = Duration::from_millis(50);
@@ -61,6 +64,55 @@ impl BrokerCase {
             env: Arc::clone(&self.env),
             queue: self.queue.clone(),
             broker,
+        }
+    }
+
+    /// The way behind the broker's back, if there is one.
+    pub(crate) fn probe(&self) -> Option<Arc<dyn Probe>> {
+        self.harness.probe(&self.namespace)
+    }
+
+    /// The server's network.
+    pub(crate) fn network(&self) -> Arc<dyn Network> {
+        self.harness.network().expect("gated by Network")
+    }
+
+    /// A second client of the namespace that reaches the server through a proxy.
+    pub(crate) async fn behind_proxy(&self) -> (Proxy, Self) {
+        let network = self.network();
+        let proxy = Proxy::start(&self.env, network.address()).unwrap();
+        let broker = network.open_at(proxy.address(), &self.namespace).await;
+        let cut = self.on(broker.unwrap());
+        cut.ensure(&cut.queue).await;
+        (proxy, cut)
+    }
+
+    /// A client of a server that is started for this check alone.
+    pub(crate) async fn own_server(&self) -> (ServerProcess, Self) {
+        let network = self.network();
+        let server = network.start_server().await.unwrap();
+        let broker = network.open_at(server.address(), &self.namespace).await;
+        let own = self.on(broker.unwrap());
+        own.ensure(&own.queue).await;
+        (server, own)
+    }
+
+    /// A consumer on a line that may be bad.
+    pub(crate) async fn consumer_or_error(&self) -> Result<Box<dyn Consumer>> {
+        self.broker
+            .consume(ConsumerSpec::new(self.queue.clone()))
+            .await
+    }
+
+    /// A consumer, as soon as the line is good enough.
+    pub(crate) async fn consumer_through_faults(&self) -> Box<dyn Consumer> {
+        let patience = Patience::new(&self.env);
+        loop {
+            match self.consumer_or_error().await {
+                Ok(consumer) => return consumer,
+                Err(e) => wait_out(self, &e).await,
+            }
+            patience.check("a consumer can be opened");
         }
     }
 

@@ -5,8 +5,10 @@ mod broker_basics;
 mod broker_crash;
 mod broker_delay;
 mod broker_lease;
+mod broker_network;
 mod broker_order;
 mod broker_publish;
+mod broker_server;
 mod broker_settle;
 mod broker_stop;
 mod ledger_cancel;
@@ -43,8 +45,10 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
         broker_crash::CHECKS,
         broker_delay::CHECKS,
         broker_lease::CHECKS,
+        broker_network::CHECKS,
         broker_order::CHECKS,
         broker_publish::CHECKS,
+        broker_server::CHECKS,
         broker_settle::CHECKS,
         broker_stop::CHECKS,
     ]
