@@ -1,11 +1,11 @@
 //! [`BrokerAdmin`]: looking after the queues. Every number is exact.
 
 use async_trait::async_trait;
-use bananas_core::{BrokerAdmin, Bucket, Depth, JobId, QueueName, RawMessage, Result};
+use bananas_core::{BrokerAdmin, Bucket, Count, Depth, JobId, QueueName, RawMessage, Result};
 
 use super::broker::ToyBroker;
 use super::error::Error;
-use super::protocol::{Reply, Request};
+use super::protocol::{Counts, Reply, Request};
 
 impl ToyBroker {
     async fn count(&self, request: Request) -> Result<u64> {
@@ -16,17 +16,29 @@ impl ToyBroker {
     }
 }
 
+fn depth((queue, counts, incarnation): Counts) -> Depth {
+    let [ready, in_flight, delayed, dead] = counts.map(Count::Exact);
+    Depth {
+        queue,
+        ready,
+        in_flight,
+        delayed,
+        dead,
+        incarnation: Some(incarnation),
+    }
+}
+
 #[async_trait]
 impl BrokerAdmin for ToyBroker {
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>> {
         match self.ask(Request::Depth(queues.to_vec())).await?.reply {
-            Reply::Depths(depths) => Ok(depths.into_iter().map(Into::into).collect()),
+            Reply::Depths(depths) => Ok(depths.into_iter().map(depth).collect()),
             _ => Err(Error::WrongAnswer.into()),
         }
     }
 
     async fn peek(&self, queue: &QueueName, bucket: Bucket, max: usize) -> Result<Vec<RawMessage>> {
-        let request = Request::Peek(queue.clone(), bucket.into(), max);
+        let request = Request::Peek(queue.clone(), bucket, max);
         match self.ask(request).await?.reply {
             Reply::Messages(messages) => Ok(messages.into_iter().map(Into::into).collect()),
             _ => Err(Error::WrongAnswer.into()),
@@ -34,8 +46,7 @@ impl BrokerAdmin for ToyBroker {
     }
 
     async fn purge(&self, queue: &QueueName, bucket: Bucket) -> Result<u64> {
-        self.count(Request::Purge(queue.clone(), bucket.into()))
-            .await
+        self.count(Request::Purge(queue.clone(), bucket)).await
     }
 
     async fn redrive(&self, queue: &QueueName, ids: Option<&[JobId]>) -> Result<u64> {

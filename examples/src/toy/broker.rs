@@ -139,6 +139,16 @@ pub(super) fn token(receipt: &Receipt) -> Result<Token, Error> {
     serde_json::from_slice(receipt.token()).map_err(|_| Error::ForeignReceipt)
 }
 
+/// That a lease was lost is a fate of a settlement and not an error.
+fn settled(answer: Result<(), Error>) -> Result<Settled, Error> {
+    match answer {
+        Ok(()) => Ok(Settled::Done),
+        Err(Error::Already) => Ok(Settled::Already),
+        Err(Error::LeaseLost) => Ok(Settled::LeaseLost),
+        Err(e) => Err(e),
+    }
+}
+
 #[async_trait]
 impl Broker for ToyBroker {
     fn info(&self) -> &BrokerInfo {
@@ -193,14 +203,10 @@ impl Broker for ToyBroker {
         };
         let items = batch.into_iter().map(item).collect();
         let read = |received: Received| match received.reply {
-            Reply::Settled(each) => Some(each),
+            Reply::Each(each) => Some(each.into_iter().map(settled).collect()),
             _ => None,
         };
-        let answers = self.each(items, Request::Settle, read).await;
-        answers
-            .into_iter()
-            .map(|answer| answer.map(Settled::from))
-            .collect()
+        self.each(items, Request::Settle, read).await
     }
 
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>> {

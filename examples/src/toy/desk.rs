@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::{JobId, QueueName};
+use bananas_core::{Bucket, JobId, QueueName};
 use bytes::Bytes;
 
 use super::board::{Board, Event, Now, Place};
 use super::error::Error;
 use super::log::Log;
-use super::protocol::{
-    Blob, Delivered, End, Fate, Leave, Message, Poll, Reply, Request, Shown, Token,
-};
+use super::protocol::{Blob, Delivered, End, Leave, Message, Poll, Reply, Request, Token};
 use super::queue::{Entry, Holding, Queue, Spot};
 
 /// The property under which a dead message shows why it is dead.
@@ -46,7 +44,7 @@ impl Desk<'_> {
             Request::Leave(leave) => self.leave(leave),
             Request::Settle(batch) => {
                 let settle = |(token, end)| self.settle(token, end);
-                Reply::Settled(batch.into_iter().map(settle).collect())
+                Reply::Each(batch.into_iter().map(settle).collect())
             }
             Request::Extend(tokens, lease) => {
                 let extend = |token| self.extend(token, lease);
@@ -201,16 +199,10 @@ impl Desk<'_> {
         self.each([unused, lost].concat(), Event::Returned)
     }
 
-    fn settle(&mut self, token: Token, end: End) -> Result<Fate, Error> {
-        match self.holding(token) {
-            Ok(_) => self.record(Event::Settled(token.message, end)),
-            Err(Error::LeaseLost) if self.board.entries.contains_key(&token.message) => {
-                return Ok(Fate::LeaseLost);
-            }
-            Err(Error::LeaseLost) => return Ok(Fate::Already),
-            Err(e) => return Err(e),
-        }
-        Ok(Fate::Done)
+    fn settle(&mut self, token: Token, end: End) -> Result<(), Error> {
+        self.holding(token)?;
+        self.record(Event::Settled(token.message, end));
+        Ok(())
     }
 
     fn extend(&mut self, token: Token, lease: Duration) -> Result<u64, Error> {
@@ -228,7 +220,7 @@ impl Desk<'_> {
             .board
             .entries
             .get(&token.message)
-            .ok_or(Error::LeaseLost)?;
+            .ok_or(Error::Already)?;
         if entry.place.namespace != *self.namespace {
             return Err(Error::ForeignReceipt);
         }
@@ -243,14 +235,14 @@ impl Desk<'_> {
         }
     }
 
-    fn peek(&mut self, queue: &QueueName, bucket: Shown, max: usize) -> Result<Reply, Error> {
+    fn peek(&mut self, queue: &QueueName, bucket: Bucket, max: usize) -> Result<Reply, Error> {
         let numbers = self.queue(queue)?.bucket(bucket).into_iter();
         let entries = numbers.filter_map(|number| self.board.entries.get(&number));
         Ok(Reply::Messages(entries.take(max).map(shown).collect()))
     }
 
     fn redrive(&mut self, queue: &QueueName, ids: Option<&[JobId]>) -> Result<Reply, Error> {
-        let mut numbers = self.queue(queue)?.bucket(Shown::Dead);
+        let mut numbers = self.queue(queue)?.bucket(Bucket::Dead);
         numbers.retain(|number| {
             let id = self
                 .board

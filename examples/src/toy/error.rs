@@ -12,6 +12,8 @@ pub(super) enum Error {
     NoQueue(QueueName),
     /// The delivery belongs to somebody else by now, or to nobody.
     LeaseLost,
+    /// The message of the delivery is gone: it was settled before.
+    Already,
     /// A receipt that this server did not give.
     ForeignReceipt,
     /// A body or a request is larger than the limit.
@@ -62,7 +64,9 @@ impl From<Error> for Seen {
                 let text = "the queue does not exist; ensure it first".to_owned();
                 seen(ErrorKind::NotFound, text).on(&queue)
             }
-            Error::LeaseLost => seen(ErrorKind::Conflict, "the lease was lost".to_owned()),
+            Error::LeaseLost | Error::Already => {
+                seen(ErrorKind::Conflict, "the lease was lost".to_owned())
+            }
             Error::ForeignReceipt => seen(
                 ErrorKind::InvalidArgument,
                 "the receipt was not given by this toy server".to_owned(),

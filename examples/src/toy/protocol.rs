@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use bananas_core::{
-    Bucket, Depth, JobId, Priority, QueueName, RawMessage, Settled, Settlement, Timestamp,
-};
+use bananas_core::{Bucket, JobId, Priority, QueueName, RawMessage, Settlement, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -55,8 +53,8 @@ pub(super) enum Request {
     Settle(Vec<(Token, End)>),
     Extend(Vec<Token>, Duration),
     Depth(Vec<QueueName>),
-    Peek(QueueName, Shown, usize),
-    Purge(QueueName, Shown),
+    Peek(QueueName, #[serde(with = "WrittenBucket")] Bucket, usize),
+    Purge(QueueName, #[serde(with = "WrittenBucket")] Bucket),
     Redrive(QueueName, Option<Vec<JobId>>),
     Queues,
     Delete(QueueName),
@@ -65,9 +63,9 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     Done,
+    /// Of messages that were published, and of deliveries that were settled.
     Each(Vec<Result<(), Error>>),
     Delivered(Vec<Delivered>),
-    Settled(Vec<Result<Fate, Error>>),
     /// The ends of leases, on the server's clock.
     Extended(Vec<Result<u64, Error>>),
     Depths(Vec<Counts>),
@@ -140,32 +138,17 @@ pub(super) enum End {
     Dead(String, Option<Box<Message>>),
 }
 
-/// [`Settled`], as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Fate {
-    Done,
-    Already,
-    LeaseLost,
-}
-
 /// [`Bucket`], as it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Shown {
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Bucket")]
+enum WrittenBucket {
     Ready,
     Delayed,
     Dead,
 }
 
-/// [`Depth`], as it is written.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Counts {
-    pub(super) queue: QueueName,
-    pub(super) ready: u64,
-    pub(super) in_flight: u64,
-    pub(super) delayed: u64,
-    pub(super) dead: u64,
-    pub(super) incarnation: String,
-}
+/// A queue: how many messages are ready, in flight, delayed and dead, and its incarnation.
+pub(super) type Counts = (QueueName, [u64; 4], String);
 
 /// Bytes, written in base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,40 +216,6 @@ impl From<Settlement> for End {
             Settlement::DeadLetter { reason, message } => {
                 Self::Dead(reason, message.map(|message| Box::new((*message).into())))
             }
-        }
-    }
-}
-
-impl From<Fate> for Settled {
-    fn from(fate: Fate) -> Self {
-        match fate {
-            Fate::Done => Self::Done,
-            Fate::Already => Self::Already,
-            Fate::LeaseLost => Self::LeaseLost,
-        }
-    }
-}
-
-impl From<Bucket> for Shown {
-    fn from(bucket: Bucket) -> Self {
-        match bucket {
-            Bucket::Ready => Self::Ready,
-            Bucket::Delayed => Self::Delayed,
-            Bucket::Dead => Self::Dead,
-        }
-    }
-}
-
-impl From<Counts> for Depth {
-    fn from(counts: Counts) -> Self {
-        use bananas_core::Count::Exact;
-        Self {
-            queue: counts.queue,
-            ready: Exact(counts.ready),
-            in_flight: Exact(counts.in_flight),
-            delayed: Exact(counts.delayed),
-            dead: Exact(counts.dead),
-            incarnation: Some(counts.incarnation),
         }
     }
 }

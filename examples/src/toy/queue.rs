@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bananas_core::QueueName;
+use bananas_core::{Bucket, QueueName};
 use tokio::sync::Notify;
 
 use super::board::Place;
-use super::protocol::{Counts, Message, Shown};
+use super::protocol::{Counts, Message};
 
 /// A message in the server, and where it is.
 #[derive(Clone, Debug)]
@@ -119,11 +119,11 @@ impl Queue {
     }
 
     /// The messages of a bucket, in their order.
-    pub(super) fn bucket(&self, bucket: Shown) -> Vec<u64> {
+    pub(super) fn bucket(&self, bucket: Bucket) -> Vec<u64> {
         let shelves: &[&Shelf] = match bucket {
-            Shown::Ready => &[&self.ready],
-            Shown::Delayed => &[&self.until, &self.after],
-            Shown::Dead => &[&self.dead],
+            Bucket::Ready => &[&self.ready],
+            Bucket::Delayed => &[&self.until, &self.after],
+            Bucket::Dead => &[&self.dead],
         };
         shelves
             .iter()
@@ -149,13 +149,14 @@ impl Queue {
     }
 
     pub(super) fn counts(&self, queue: &QueueName) -> Counts {
-        Counts {
-            queue: queue.clone(),
-            ready: self.ready.len() as u64,
-            in_flight: self.leased.len() as u64,
-            delayed: (self.until.len() + self.after.len()) as u64,
-            dead: self.dead.len() as u64,
-            incarnation: self.incarnation.clone(),
-        }
+        let delayed = self.until.len() + self.after.len();
+        let lengths = [
+            self.ready.len(),
+            self.leased.len(),
+            delayed,
+            self.dead.len(),
+        ];
+        let counts = lengths.map(|length| length as u64);
+        (queue.clone(), counts, self.incarnation.clone())
     }
 }

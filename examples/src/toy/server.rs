@@ -177,6 +177,7 @@ impl Connection<'_> {
         // The other end of each is with the poll of a consumer; dropping this one ends the poll.
         let mut waiting: HashMap<u64, oneshot::Sender<()>> = HashMap::new();
         let mut line = Vec::new();
+        let mut last = 0;
         loop {
             let answer = tokio::select! {
                 more = line::read(&mut reader, &mut line) => {
@@ -185,6 +186,10 @@ impl Connection<'_> {
                     }
                     let Ask { number, request } = line::decode(&line)?;
                     line.clear();
+                    if number <= std::mem::replace(&mut last, number) {
+                        // Nobody asks twice; something on the way has said it again.
+                        return Err(io::ErrorKind::InvalidData.into());
+                    }
                     if let Request::Poll(poll) = request {
                         let (sender, ended) = oneshot::channel();
                         waiting.insert(poll.consumer, sender);
