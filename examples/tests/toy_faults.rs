@@ -1,9 +1,9 @@
 //! What the toy's client makes of a server that dies, freezes, or was never there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
-mod toy_server;
-
 use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,50 @@ use bananas_core::{
     Broker, Consumer, ConsumerSpec, DeliveryCount, Env, ErrorKind, JobId, Publish, Published,
     QueueName, QueueSpec, RawMessage, Result, Settle, Settled, Settlement, Status, TokioEnv,
 };
+use conformance_tests::fault::{Ready, ServerProcess, ServerSpec};
 use examples::toy::{ToyBroker, ToyConfig};
-use rustix::process::Signal;
-
-use self::toy_server::ToyServer;
+use tempfile::TempDir;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A server of its own for each test.
+struct Server {
+    folder: TempDir,
+    process: ServerProcess,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+        let folder = TempDir::new().unwrap();
+        let spec = ServerSpec::new(env!("CARGO_BIN_EXE_toy-server"), folder.path())
+            .arg("--data")
+            .arg("{folder}")
+            .arg("--port")
+            .arg("{port}")
+            .ready_when(Ready::Prints("ready".to_owned()));
+        let process = ServerProcess::start(&env, spec).await.unwrap();
+        Self { folder, process }
+    }
+
+    async fn restart(&mut self) {
+        self.process.kill().await.unwrap();
+        self.process.start_again().await.unwrap();
+    }
+
+    /// Adds to its log what a crash in the middle of a write leaves behind.
+    fn tear_log(&self, tail: &[u8]) {
+        let path = self.folder.path().join("toy.log");
+        let mut log = OpenOptions::new().append(true).open(path).unwrap();
+        log.write_all(tail).unwrap();
+    }
+}
+
 struct Rig {
     env: Arc<dyn Env>,
     queue: QueueName,
-    broker: Arc<dyn Broker>,
+    broker: ToyBroker,
 }
 
 impl Rig {
@@ -31,14 +63,14 @@ impl Rig {
         let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
         let mut config = ToyConfig::new(address.to_string());
         config.patience = patience;
-        let broker = ToyBroker::connect(config, Arc::clone(&env)).await?;
+        let broker = ToyBroker::connect(config, &env).await?;
         let queue = QueueName::new("mail").unwrap();
         broker.ensure(&[QueueSpec::new(queue.clone())]).await?;
         Ok(Self { env, queue, broker })
     }
 
-    async fn to(server: &ToyServer) -> Self {
-        Self::connect(server.address(), Duration::from_secs(5))
+    async fn to(server: &Server) -> Self {
+        Self::connect(server.process.address(), Duration::from_secs(5))
             .await
             .unwrap()
     }
@@ -75,7 +107,7 @@ impl Rig {
 
 #[tokio::test]
 async fn what_was_confirmed_survives_the_kill_of_the_server_and_what_was_acked_is_gone() {
-    let mut server = ToyServer::start();
+    let mut server = Server::start().await;
     let rig = Rig::to(&server).await;
     let mut published = HashSet::new();
     for _ in 0..20 {
@@ -89,8 +121,7 @@ async fn what_was_confirmed_survives_the_kill_of_the_server_and_what_was_acked_i
         .try_into()
         .unwrap();
     assert_eq!(rig.settle(&acked.receipt).await.unwrap(), Settled::Done);
-    server.kill();
-    server.start_again();
+    server.restart().await;
     let rest = consumer.reserve(100, DEADLINE).await.unwrap();
     let rest: HashSet<JobId> = rest.iter().filter_map(|d| d.message.id).collect();
     for taken in [&acked, &held] {
@@ -102,13 +133,12 @@ async fn what_was_confirmed_survives_the_kill_of_the_server_and_what_was_acked_i
 
 #[tokio::test]
 async fn a_consumer_that_waits_goes_on_when_the_server_is_back() {
-    let mut server = ToyServer::start();
+    let mut server = Server::start().await;
     let rig = Rig::to(&server).await;
     let mut consumer = rig.consumer(DEADLINE).await;
     let other = async {
         rig.env.sleep(Duration::from_millis(200)).await;
-        server.kill();
-        server.start_again();
+        server.restart().await;
         let publish = async || rig.publish().await;
         loop {
             if let (id, Ok(_)) = publish().await {
@@ -122,17 +152,16 @@ async fn a_consumer_that_waits_goes_on_when_the_server_is_back() {
 
 #[tokio::test]
 async fn the_torn_end_of_a_log_is_cut_and_what_comes_before_stays() {
-    let mut server = ToyServer::start();
+    let mut server = Server::start().await;
     let id = Rig::to(&server).await.confirmed().await;
     for tail in [&b"0123456789abcdef {\"torn"[..], b"\xff\0", b"\n"] {
-        server.kill();
+        server.process.kill().await.unwrap();
         server.tear_log(tail);
-        server.start_again();
+        server.process.start_again().await.unwrap();
     }
     let rig = Rig::to(&server).await;
     let second = rig.confirmed().await;
-    server.kill();
-    server.start_again();
+    server.restart().await;
     let mut consumer = rig.consumer(DEADLINE).await;
     let taken = consumer.reserve(10, DEADLINE).await.unwrap();
     let ids: Vec<_> = taken.iter().filter_map(|d| d.message.id).collect();
@@ -157,11 +186,13 @@ async fn without_a_server_an_operation_is_surely_not_applied() {
 
 #[tokio::test]
 async fn a_frozen_server_costs_no_more_than_the_patience_and_the_client_recovers() {
-    let server = ToyServer::start();
+    let server = Server::start().await;
     let patience = Duration::from_millis(500);
-    let rig = Rig::connect(server.address(), patience).await.unwrap();
+    let rig = Rig::connect(server.process.address(), patience)
+        .await
+        .unwrap();
     let mut consumer = rig.consumer(DEADLINE).await;
-    server.signal(Signal::STOP);
+    server.process.pause().unwrap();
     let (first, sent) = rig.publish().await;
     let sent = sent.unwrap_err();
     assert_eq!(
@@ -179,7 +210,7 @@ async fn a_frozen_server_costs_no_more_than_the_patience_and_the_client_recovers
         .within(DEADLINE, consumer.reserve(1, Duration::ZERO))
         .await;
     assert!(waited.unwrap().is_err());
-    server.signal(Signal::CONT);
+    server.process.resume().unwrap();
     let confirmed = loop {
         if let (id, Ok(_)) = rig.publish().await {
             break id;
@@ -196,7 +227,7 @@ async fn a_frozen_server_costs_no_more_than_the_patience_and_the_client_recovers
 
 #[tokio::test]
 async fn a_lost_answer_to_a_poll_comes_again_as_the_same_delivery() {
-    let mut server = ToyServer::start();
+    let mut server = Server::start().await;
     let rig = Rig::to(&server).await;
     let mut consumer = rig.consumer(DEADLINE).await;
     // The server takes the message for a poll, and mostly dies before the answer is read.
@@ -208,8 +239,7 @@ async fn a_lost_answer_to_a_poll_comes_again_as_the_same_delivery() {
             let reserved = rig.env.within(Duration::from_micros(300), reserve).await;
             taken = reserved.map_or(Vec::new(), Result::unwrap);
         }
-        server.kill();
-        server.start_again();
+        server.restart().await;
     }
     if taken.is_empty() {
         taken = consumer.reserve(1, DEADLINE).await.unwrap();

@@ -1,7 +1,6 @@
-//! The toy broker's server as a program: `toy-server --data DIR [--port N] [--while-stdin]`.
+//! The toy broker's server as a program: `toy-server --data DIR [--port N]`.
 //!
-//! It prints `ready 127.0.0.1:PORT` when it listens. With `--while-stdin` it ends when its standard input does,
-//! so that it does not outlive the program that started it.
+//! It prints `ready 127.0.0.1:PORT` when it listens.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks")]
 
 use std::io::{self, Write};
@@ -10,66 +9,42 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bananas_core::{Env, TokioEnv};
-use examples::toy::serve;
-use tokio::io::AsyncReadExt;
+use examples::toy::ToyServer;
 use tokio::net::TcpListener;
 
-const USAGE: &str = "usage: toy-server --data DIR [--port N] [--while-stdin]";
+const USAGE: &str = "usage: toy-server --data DIR [--port N]";
 
-#[derive(Debug, Default)]
-struct Arguments {
-    data: PathBuf,
-    port: u16,
-    while_stdin: bool,
-}
-
-fn arguments() -> Option<Arguments> {
-    let mut arguments = Arguments::default();
+/// The folder of the data, and the port; 0 is any that is free.
+fn arguments() -> Option<(PathBuf, u16)> {
+    let (mut data, mut port) = (None, 0);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--data" => arguments.data = words.next()?.into(),
-            "--port" => arguments.port = words.next()?.parse().ok()?,
-            "--while-stdin" => arguments.while_stdin = true,
+            "--data" => data = words.next(),
+            "--port" => port = words.next()?.parse().ok()?,
             _ => return None,
         }
     }
-    (!arguments.data.as_os_str().is_empty()).then_some(arguments)
+    Some((data?.into(), port))
 }
 
-async fn run(arguments: Arguments) -> io::Result<()> {
+async fn run(data: PathBuf, port: u16) -> io::Result<()> {
     let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
-    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let server = ToyServer::open(&data, env)?;
     println!("ready {}", listener.local_addr()?);
     io::stdout().flush()?;
-    let stdin_ended = async {
-        let mut unread = Vec::new();
-        match arguments.while_stdin {
-            true => drop(tokio::io::stdin().read_to_end(&mut unread).await),
-            false => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        ended = serve(listener, &arguments.data, env) => ended,
-        () = stdin_ended => Ok(()),
-    }
+    server.serve(listener).await;
+    Ok(())
 }
 
-fn main() -> ExitCode {
-    let Some(arguments) = arguments() else {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some((data, port)) = arguments() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let ended = runtime.and_then(|runtime| {
-        let ended = runtime.block_on(run(arguments));
-        // A read of standard input cannot be interrupted, and need not be.
-        runtime.shutdown_background();
-        ended
-    });
-    match ended {
+    match run(data, port).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("toy-server: {e}");

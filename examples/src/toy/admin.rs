@@ -8,7 +8,7 @@ use super::error::Error;
 use super::protocol::{Counts, Reply, Request};
 
 impl ToyBroker {
-    async fn count(&self, request: Request) -> Result<u64> {
+    pub(super) async fn count(&self, request: Request) -> Result<u64> {
         match self.ask(request).await?.reply {
             Reply::Count(count) => Ok(count),
             _ => Err(Error::WrongAnswer.into()),

@@ -39,7 +39,7 @@ impl ToyBroker {
     /// # Errors
     ///
     /// `Unreachable` when nothing answers within [`ToyConfig::patience`].
-    pub async fn connect(config: ToyConfig, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+    pub async fn connect(config: ToyConfig, env: &Arc<dyn Env>) -> Result<Self> {
         let mut capabilities = Capabilities::exact();
         capabilities.max_message = MAX_MESSAGE;
         capabilities.max_batch = BATCH;
@@ -51,11 +51,20 @@ impl ToyBroker {
             capabilities,
         };
         let broker = Self {
-            link: Arc::new(Link::new(config, &env)),
+            link: Arc::new(Link::new(config, env)),
             info: Arc::new(info),
         };
         broker.ask(Request::Queues).await?;
-        Ok(Arc::new(broker))
+        Ok(broker)
+    }
+
+    /// How many clients of this namespace the server knows, this one included.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub async fn clients(&self) -> Result<u64> {
+        self.count(Request::Clients).await
     }
 
     pub(super) async fn ask(&self, request: Request) -> Result<Received, Error> {

@@ -39,8 +39,8 @@ impl Desk<'_> {
                 Reply::Each(batch.into_iter().map(publish).collect())
             }
             Request::Find(queue) => self.queue(&queue).map(|_| Reply::Done)?,
-            // A poll is answered by the connection, which has just ended it.
-            Request::Poll(_) | Request::Cancel(_) => Reply::Done,
+            // The connection knows all of these.
+            Request::Poll(_) | Request::Cancel(_) | Request::Clients => Reply::Done,
             Request::Leave(leave) => self.leave(leave),
             Request::Settle(batch) => {
                 let settle = |(token, end)| self.settle(token, end);

@@ -6,7 +6,8 @@
 //!
 //! 1. *Implement `Broker`.* The client is [`ToyBroker`] (`broker.rs`), with its consumer (`consumer.rs`), its
 //!    admin side (`admin.rs`) and its connection (`link.rs`). All errors become those of the core in `error.rs`.
-//!    Since nobody has such a server, it is here too: `server.rs` speaks the `protocol.rs`, `desk.rs` decides,
+//!    Since nobody has such a server, it is here too: `server.rs` and `connection.rs` speak the `protocol.rs`, `desk.rs`
+//!    decides,
 //!    `board.rs` and `queue.rs` remember, `log.rs` keeps. `line.rs` is the form of all that is sent or kept.
 //! 2. *Make a test target without the usual harness*: `[[test]] name = "toy"` in `Cargo.toml`.
 //! 3. *Implement `Backend` and `BrokerHarness`* in `tests/toy.rs`: it starts one server and opens clients of it.
@@ -27,7 +28,7 @@
 //! # async fn main() -> bananas_core::Result<()> {
 //! // The server: `cargo run -p examples --bin toy-server -- --data /tmp/toy --port 7007`
 //! let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
-//! let broker = ToyBroker::connect(ToyConfig::new("127.0.0.1:7007"), env).await?;
+//! let broker = ToyBroker::connect(ToyConfig::new("127.0.0.1:7007"), &env).await?;
 //! broker.ensure(&[QueueSpec::new(QueueName::new("mail")?)]).await?;
 //! # Ok(())
 //! # }
@@ -37,6 +38,7 @@ mod admin;
 mod board;
 mod broker;
 mod config;
+mod connection;
 mod consumer;
 mod desk;
 mod error;
@@ -49,4 +51,4 @@ mod server;
 
 pub use self::broker::ToyBroker;
 pub use self::config::ToyConfig;
-pub use self::server::serve;
+pub use self::server::ToyServer;

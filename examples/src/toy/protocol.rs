@@ -58,6 +58,8 @@ pub(super) enum Request {
     Redrive(QueueName, Option<Vec<JobId>>),
     Queues,
     Delete(QueueName),
+    /// How many clients of this namespace are connected.
+    Clients,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,18 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bananas_core::Env;
-use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::{Board, Event, Now};
-use super::desk::Desk;
-use super::error::Error;
+use super::connection::Connection;
 use super::line;
 use super::log::Log;
-use super::protocol::{Answer, Ask, Hello, Poll, Reply, Request};
+use super::protocol::{Answer, Hello, Reply};
 
 /// How many answers of one connection may wait to be written; then no more requests are read from it.
 const ANSWERS: usize = 1_000;
@@ -26,65 +24,72 @@ const ANSWERS: usize = 1_000;
 /// How long to wait before accepting again after that failed, for want of file descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections for ever.
-///
-/// # Errors
-///
-/// When the log cannot be opened.
-pub async fn serve(listener: TcpListener, folder: &Path, env: Arc<dyn Env>) -> io::Result<()> {
-    let server = Arc::new(Server::open(folder, env)?);
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let ours = Arc::clone(&server);
-                let connection = async move {
-                    // Whatever ends a connection, the client sees its end and comes again.
-                    drop(ours.connection(stream).await);
-                };
-                server.env.spawn("connection", Box::pin(connection));
-            }
-            Err(_) => server.env.sleep(PAUSE).await,
-        }
-    }
-}
+/// The server, with its data in one folder. A clone is the same server.
+#[derive(Clone, Debug)]
+pub struct ToyServer(Arc<Server>);
 
 #[derive(Debug)]
-struct Server {
-    env: Arc<dyn Env>,
-    log: Log,
+pub(super) struct Server {
+    pub(super) env: Arc<dyn Env>,
+    pub(super) log: Log,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    board: Board,
-    /// The newest connection of each client. Dropping the sender ends the connection.
-    newest: HashMap<u64, (u64, oneshot::Sender<()>)>,
+pub(super) struct State {
+    pub(super) board: Board,
+    clients: HashMap<u64, Current>,
+}
+
+/// The newest connection of a client.
+#[derive(Debug)]
+struct Current {
+    connection: u64,
+    namespace: Arc<str>,
+    /// Dropping it ends the connection.
+    _end: oneshot::Sender<()>,
 }
 
 impl State {
-    fn arrive(&mut self, client: u64, connection: u64, current: oneshot::Sender<()>) {
-        if self
-            .newest
-            .get(&client)
-            .is_none_or(|(newest, _)| *newest < connection)
-        {
-            self.newest.insert(client, (connection, current));
+    /// A client connected, and its older connection ends. Answers with what this one's end is told by.
+    fn arrive(&mut self, hello: &Hello, namespace: &Arc<str>) -> oneshot::Receiver<()> {
+        let (end, ended) = oneshot::channel();
+        let known = self.clients.get(&hello.client);
+        if known.is_none_or(|current| current.connection < hello.connection) {
+            let current = Current {
+                connection: hello.connection,
+                namespace: Arc::clone(namespace),
+                _end: end,
+            };
+            self.clients.insert(hello.client, current);
         }
+        ended
     }
 
-    fn is_newest(&self, client: u64, connection: u64) -> bool {
-        self.newest
-            .get(&client)
-            .is_some_and(|(newest, _)| *newest == connection)
+    pub(super) fn is_newest(&self, client: u64, connection: u64) -> bool {
+        let current = self.clients.get(&client);
+        current.is_some_and(|current| current.connection == connection)
+    }
+
+    /// How many clients of a namespace are connected.
+    pub(super) fn clients_of(&self, namespace: &str) -> usize {
+        let current = self.clients.values();
+        current
+            .filter(|current| &*current.namespace == namespace)
+            .count()
     }
 }
 
 /// An answer, and the end of the log that must be on disk before it is given.
-type Ready = (Answer, u64);
+pub(super) type Ready = (Answer, u64);
 
-impl Server {
-    fn open(folder: &Path, env: Arc<dyn Env>) -> io::Result<Self> {
+impl ToyServer {
+    /// Reads the log in this folder, or begins one.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be opened, or another server has it.
+    pub fn open(folder: &Path, env: Arc<dyn Env>) -> io::Result<Self> {
         let (wall, tick) = (env.now(), env.monotonic());
         let mut board = Board::default();
         let log = Log::open(folder, |at, event| {
@@ -97,12 +102,31 @@ impl Server {
             let age = Duration::ZERO;
             board.apply(born, Now { wall, tick, age });
         }
-        let newest = HashMap::new();
-        let state = Mutex::new(State { board, newest });
-        Ok(Self { env, log, state })
+        let clients = HashMap::new();
+        let state = Mutex::new(State { board, clients });
+        Ok(Self(Arc::new(Server { env, log, state })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Serves connections for ever.
+    pub async fn serve(&self, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let server = Arc::clone(&self.0);
+                    let connection = async move {
+                        // Whatever ends a connection, the client sees its end and comes again.
+                        drop(server.connection(stream).await);
+                    };
+                    self.0.env.spawn("connection", Box::pin(connection));
+                }
+                Err(_) => self.0.env.sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,13 +138,13 @@ impl Server {
         let mut line = Vec::new();
         line::read(&mut reader, &mut line).await?;
         let hello: Hello = line::decode(&line)?;
-        let (client, connection) = (hello.client, hello.connection);
-        let (current, mut replaced) = oneshot::channel();
-        self.state().arrive(client, connection, current);
+        let namespace: Arc<str> = Arc::from(hello.namespace.as_str());
+        let mut replaced = self.state().arrive(&hello, &namespace);
         let (answers, waiting) = mpsc::channel(ANSWERS);
+        let (client, connection) = (hello.client, hello.connection);
         let ours = Connection {
             server: self,
-            namespace: hello.namespace.into(),
+            namespace,
             client,
             connection,
         };
@@ -128,11 +152,11 @@ impl Server {
         let ended = tokio::select! {
             ended = ours.read(reader, answers) => ended,
             ended = self.write(writer, waiting) => ended,
-            _ = &mut replaced => return Ok(()),
+            _ = &mut replaced => Ok(()),
         };
         let mut state = self.state();
         if state.is_newest(client, connection) {
-            state.newest.remove(&client);
+            state.clients.remove(&client);
         }
         ended
     }
@@ -154,137 +178,5 @@ impl Server {
             writer.write_all(&lines?.concat()).await?;
         }
         Ok(())
-    }
-}
-
-/// One connection of one client.
-#[derive(Debug)]
-struct Connection<'a> {
-    server: &'a Server,
-    namespace: Arc<str>,
-    client: u64,
-    connection: u64,
-}
-
-impl Connection<'_> {
-    /// Reads requests and answers them; polls are answered beside the others, when their time comes.
-    async fn read(
-        &self,
-        mut reader: BufReader<OwnedReadHalf>,
-        answers: mpsc::Sender<Ready>,
-    ) -> io::Result<()> {
-        let mut polls = FuturesUnordered::new();
-        // The other end of each is with the poll of a consumer; dropping this one ends the poll.
-        let mut waiting: HashMap<u64, oneshot::Sender<()>> = HashMap::new();
-        let mut line = Vec::new();
-        let mut last = 0;
-        loop {
-            let answer = tokio::select! {
-                more = line::read(&mut reader, &mut line) => {
-                    if !more? {
-                        return Ok(());
-                    }
-                    let Ask { number, request } = line::decode(&line)?;
-                    line.clear();
-                    if number <= std::mem::replace(&mut last, number) {
-                        // Nobody asks twice; something on the way has said it again.
-                        return Err(io::ErrorKind::InvalidData.into());
-                    }
-                    if let Request::Poll(poll) = request {
-                        let (sender, ended) = oneshot::channel();
-                        waiting.insert(poll.consumer, sender);
-                        polls.push(self.poll(number, poll, ended));
-                        continue;
-                    }
-                    request.ended_poll().map(|consumer| waiting.remove(&consumer));
-                    self.answer(number, request)
-                }
-                Some((consumer, answer)) = polls.next() => {
-                    waiting.retain(|other, sender| *other != consumer || !sender.is_closed());
-                    answer
-                }
-            };
-            let Some(answer) = answer else {
-                return Ok(());
-            };
-            if answers.send(answer).await.is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Does something with the board, unless a newer connection of this client has taken over.
-    fn with<T>(&self, act: impl FnOnce(&mut Desk<'_>) -> T) -> Option<T> {
-        let env = &self.server.env;
-        let mut state = self.server.state();
-        if !state.is_newest(self.client, self.connection) {
-            return None;
-        }
-        let mut desk = Desk {
-            board: &mut state.board,
-            log: &self.server.log,
-            namespace: &self.namespace,
-            now: Now {
-                wall: env.now(),
-                tick: env.monotonic(),
-                age: Duration::ZERO,
-            },
-            random: env.random(),
-        };
-        Some(act(&mut desk))
-    }
-
-    fn answer(&self, number: u64, request: Request) -> Option<Ready> {
-        let reply = self.with(|desk| desk.answer(request))?;
-        Some(self.answered(number, reply))
-    }
-
-    fn answered(&self, number: u64, reply: Result<Reply, Error>) -> Ready {
-        let tick = self.server.env.monotonic().as_micros();
-        let answer = Answer {
-            number,
-            tick,
-            reply,
-        };
-        (answer, self.server.log.end())
-    }
-
-    /// Waits for messages, until the wait is over or the poll is ended. No answer means that the connection is.
-    async fn poll(
-        &self,
-        number: u64,
-        mut poll: Poll,
-        mut ended: oneshot::Receiver<()>,
-    ) -> (u64, Option<Ready>) {
-        let env = &self.server.env;
-        let until = env.monotonic() + poll.wait;
-        let reply = loop {
-            let now = env.monotonic();
-            let cancelled = ended.try_recv() == Err(oneshot::error::TryRecvError::Closed);
-            if cancelled {
-                // It takes nothing new, but its answer says all that was lost before: the next poll will not.
-                poll.max = 0;
-            }
-            let look = |desk: &mut Desk<'_>| {
-                // The bell is heard from here on, so nothing that comes after this look is missed.
-                let rung = Arc::clone(&desk.queue(&poll.queue)?.bell).notified_owned();
-                Ok((desk.take(&poll)?, rung, desk.next_in(&poll.queue)))
-            };
-            let (taken, rung, next) = match self.with(look) {
-                Some(Ok(seen)) => seen,
-                Some(Err(e)) => break Err(e),
-                None => return (poll.consumer, None),
-            };
-            if !taken.is_empty() || cancelled || now >= until {
-                break Ok(Reply::Delivered(taken));
-            }
-            let again = next.map_or(until, |next| until.min(now + next));
-            tokio::select! {
-                _ = &mut ended => {}
-                () = rung => {}
-                () = env.sleep_until(again) => {}
-            }
-        };
-        (poll.consumer, Some(self.answered(number, reply)))
     }
 }
