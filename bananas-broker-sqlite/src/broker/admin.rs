@@ -6,10 +6,10 @@ use bananas_core::{
     Timestamp,
 };
 use bytes::Bytes;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::message::{self, message_columns};
-use super::{SqliteBroker, queues};
+use super::{SqliteBroker, queues, reserve};
 use crate::boot_clock::Moment;
 use crate::columns::{Columns, limit};
 use crate::engine::{Pace, Side};
@@ -24,15 +24,21 @@ const DEPTH: &str = "SELECT
     (SELECT count(*) FROM messages WHERE state = 'delayed' AND queue = ?1 AND due_at <= ?2),
     (SELECT count(*) FROM messages WHERE state = 'delayed' AND queue = ?1 AND due_at > ?2),
     (SELECT count(*) FROM messages WHERE state = 'dead' AND queue = ?1)";
+/// What is due or whose lease has ended is as good as ready; sorting it is no work, unlike sorting the backlog.
 const PEEK_READY: &str = concat!(
     "SELECT ",
     message_columns!(),
-    " FROM messages WHERE state = 'ready' AND queue = ?1 ORDER BY priority DESC, seq LIMIT ?2"
+    " FROM (
+    SELECT * FROM (SELECT * FROM messages WHERE state = 'ready' AND queue = ?1
+        ORDER BY priority DESC, seq LIMIT ?2)
+    UNION ALL SELECT * FROM messages WHERE state = 'delayed' AND queue = ?1 AND due_at <= ?3
+    UNION ALL SELECT * FROM messages WHERE state = 'leased' AND queue = ?1 AND lease_until <= ?4)
+    ORDER BY priority DESC, seq LIMIT ?2"
 );
 const PEEK_DELAYED: &str = concat!(
     "SELECT ",
     message_columns!(),
-    " FROM messages WHERE state = 'delayed' AND queue = ?1 ORDER BY due_at LIMIT ?2"
+    " FROM messages WHERE state = 'delayed' AND queue = ?1 AND due_at > ?3 ORDER BY due_at LIMIT ?2"
 );
 const PEEK_DEAD: &str = concat!(
     "SELECT ",
@@ -65,8 +71,12 @@ impl BrokerAdmin for SqliteBroker {
     }
 
     async fn peek(&self, queue: &QueueName, bucket: Bucket, max: usize) -> Result<Vec<RawMessage>> {
-        let queue = queue.clone();
-        self.read(move |connection| peek(connection, &queue, bucket, max))
+        let view = View {
+            queue: queue.clone(),
+            now: self.shared.now(),
+            moment: self.shared.moment(),
+        };
+        self.read(move |connection| peek(connection, &view, bucket, max))
             .await?
     }
 
@@ -79,6 +89,7 @@ impl BrokerAdmin for SqliteBroker {
                 Bucket::Dead => PURGE_DEAD,
             };
             change(tx, &queue, |tx| {
+                reserve::refresh(tx, &queue, usize::MAX)?;
                 Ok(tx.sql(sql)?.execute([queue.as_str()])?)
             })
         })
@@ -114,6 +125,13 @@ impl SqliteBroker {
     }
 }
 
+/// A queue at one moment.
+struct View {
+    queue: QueueName,
+    now: Timestamp,
+    moment: Moment,
+}
+
 fn depth(
     connection: &Connection,
     queue: &QueueName,
@@ -142,32 +160,42 @@ fn depth(
 
 fn peek(
     connection: &Connection,
-    queue: &QueueName,
+    view: &View,
     bucket: Bucket,
     max: usize,
 ) -> std::result::Result<Result<Vec<RawMessage>>, Error> {
-    if let Err(refused) = queues::check(connection, queue)? {
+    if let Err(refused) = queues::check(connection, &view.queue)? {
         return Ok(Err(refused));
     }
+    let (queue, max) = (view.queue.as_str(), limit(max));
+    let (now, moment) = (view.now.as_micros(), view.moment.micros);
     let mut statement = connection.prepare_cached(match bucket {
         Bucket::Ready => PEEK_READY,
         Bucket::Delayed => PEEK_DELAYED,
         Bucket::Dead => PEEK_DEAD,
     })?;
-    let messages = statement.query_map((queue.as_str(), limit(max)), |row| {
-        let mut columns = Columns::new(row);
-        let mut message = message::read(&mut columns)?;
-        if bucket == Bucket::Dead
-            && let Some(reason) = columns.text()?
-        {
-            let reason = Bytes::copy_from_slice(reason.as_bytes());
-            message
-                .properties
-                .push((DEAD_REASON_PROPERTY.to_owned(), reason));
-        }
-        Ok(message)
-    })?;
+    let shown = |row: &Row<'_>| shown(row, bucket);
+    let messages = match bucket {
+        Bucket::Ready => statement.query_map((queue, max, now, moment), shown)?,
+        Bucket::Delayed => statement.query_map((queue, max, now), shown)?,
+        Bucket::Dead => statement.query_map((queue, max), shown)?,
+    };
     Ok(Ok(messages.collect::<rusqlite::Result<_>>()?))
+}
+
+/// A message as people see it; a dead one with its reason.
+fn shown(row: &Row<'_>, bucket: Bucket) -> rusqlite::Result<RawMessage> {
+    let mut columns = Columns::new(row);
+    let mut message = message::read(&mut columns)?;
+    if bucket == Bucket::Dead
+        && let Some(reason) = columns.text()?
+    {
+        let reason = Bytes::copy_from_slice(reason.as_bytes());
+        message
+            .properties
+            .push((DEAD_REASON_PROPERTY.to_owned(), reason));
+    }
+    Ok(message)
 }
 
 fn redrive(
@@ -190,7 +218,7 @@ fn redrive(
 fn change(
     tx: &mut Transaction<'_>,
     queue: &QueueName,
-    work: impl FnOnce(&Transaction<'_>) -> std::result::Result<usize, Error>,
+    work: impl FnOnce(&mut Transaction<'_>) -> std::result::Result<usize, Error>,
 ) -> std::result::Result<Result<u64>, Error> {
     if let Err(refused) = queues::check(tx.connection(), queue)? {
         return Ok(Err(refused));

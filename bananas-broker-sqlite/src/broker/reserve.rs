@@ -40,6 +40,9 @@ const LEASE: &str =
 const UNLEASE: &str = "UPDATE messages SET state = 'ready', deliveries = deliveries - 1, token = NULL, consumer = NULL
     WHERE seq = ?1 AND token = ?2 AND state = 'leased'";
 
+/// How many due messages one look makes ready at least, so that the most urgent of them comes first.
+const PROMOTED: usize = 100;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
@@ -122,13 +125,7 @@ pub(super) fn reserve(
         return Ok(Err(refused));
     }
     let queue = wish.queue.as_str();
-    let revived = tx.sql(REVIVE)?.execute((queue, tx.moment.micros))?;
-    let promoted =
-        tx.sql(PROMOTE)?
-            .execute((queue, tx.now.as_micros(), limit(wish.max.max(100))))?;
-    if revived + promoted > 0 {
-        tx.touched(&wish.queue);
-    }
+    refresh(tx, &wish.queue, wish.max.max(PROMOTED))?;
     let max = room(tx.connection(), wish)?.min(wish.max);
     let mut reserved = tx
         .sql(READY)?
@@ -157,6 +154,23 @@ pub(super) fn reserve(
         ))?;
     }
     Ok(Ok(reserved))
+}
+
+/// Makes ready whose lease has ended, and at most `max` that are due.
+pub(super) fn refresh(
+    tx: &mut Transaction<'_>,
+    queue: &QueueName,
+    max: usize,
+) -> std::result::Result<(), Error> {
+    let name = queue.as_str();
+    let revived = tx.sql(REVIVE)?.execute((name, tx.moment.micros))?;
+    let promoted = tx
+        .sql(PROMOTE)?
+        .execute((name, tx.now.as_micros(), limit(max)))?;
+    if revived + promoted > 0 {
+        tx.touched(queue);
+    }
+    Ok(())
 }
 
 /// Gives back what was taken and never handed out: as if it had not been delivered.

@@ -21,7 +21,7 @@ const DELETE: &str = "DELETE FROM messages WHERE seq = ?1";
 const RELEASE: &str = "UPDATE messages SET state = ?2, due_at = ?3, consumer = NULL WHERE seq = ?1";
 const BURY: &str =
     "UPDATE messages SET state = 'dead', reason = ?2, consumer = NULL WHERE seq = ?1";
-const REPLACE: &str = "UPDATE messages SET id = ?2, priority = ?3, key = ?4, properties = ?5, body = ?6 WHERE seq = ?1";
+const REPLACE: &str = "UPDATE messages SET id = ?2, priority = ?3, not_before = ?4, key = ?5, properties = ?6, body = ?7 WHERE seq = ?1";
 const EXTEND: &str = "UPDATE messages SET lease_until = ?2, lease_us = ?3 WHERE seq = ?1";
 
 /// Settles deliveries; each has its own answer.
@@ -151,6 +151,7 @@ fn replace(tx: &Transaction<'_>, seq: i64, message: &RawMessage) -> std::result:
         seq,
         message.id.as_ref().map(JobId::as_bytes),
         message.priority.get(),
+        message.not_before.map(Timestamp::as_micros),
         message.key,
         properties_json(&message.properties),
         &*message.body,

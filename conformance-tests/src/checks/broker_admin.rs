@@ -7,15 +7,18 @@ use bananas_core::{Bucket, Count, JobId, QueueName, QueueSpec, Settled, Settleme
 
 use crate::case::{BrokerCase, ids};
 use crate::check::checks;
+use crate::patience::eventually;
 
 checks!(BrokerCase:
     depth_counts_each_bucket_exactly if Admin,
     a_queue_that_does_not_exist_has_no_depth if Admin,
     peek_changes_nothing if Admin,
+    what_is_due_is_peeked_and_purged_as_ready if Admin,
     purge_empties_one_bucket_of_one_queue if Admin,
     ensure_is_idempotent_from_many_clients_at_once in Smoke,
     the_incarnation_stays_until_the_queue_is_deleted if Admin,
     a_dead_message_keeps_everything if Admin in Smoke,
+    a_dead_message_can_be_replaced_altogether if Admin,
     a_dead_message_is_not_delivered_again in Smoke,
     a_redrive_brings_each_dead_message_back_once if Admin,
     equal_dead_messages_come_back_one_by_one if Admin,
@@ -93,6 +96,22 @@ async fn peek_changes_nothing(case: BrokerCase) {
     let taken = case.take(case.consumer().await.as_mut(), 5).await;
     assert_eq!(ids(&taken), published);
     assert!(taken.iter().all(|delivery| delivery.count.known() <= 1));
+}
+
+/// Proves B80, B81, B82.
+async fn what_is_due_is_peeked_and_purged_as_ready(case: BrokerCase) {
+    let mut message = case.message("soon");
+    message.not_before = Some(case.env.now() + Duration::from_millis(50));
+    case.publish(message.clone()).await;
+    let is_ready = async || case.depth().await.ready == Count::Exact(1);
+    eventually(&case.env, "the message is due", is_ready).await;
+    // Nobody has reserved since it became due.
+    let (admin, queue) = (case.admin(), &case.queue);
+    let seen = admin.peek(queue, Bucket::Ready, 10).await.unwrap();
+    assert_eq!(seen, [message]);
+    assert_eq!(admin.peek(queue, Bucket::Delayed, 10).await.unwrap(), []);
+    assert_eq!(admin.purge(queue, Bucket::Delayed).await.unwrap(), 0);
+    assert_eq!(admin.purge(queue, Bucket::Ready).await.unwrap(), 1);
 }
 
 /// Proves B82. Case Q03.
@@ -185,6 +204,23 @@ async fn a_dead_message_keeps_everything(case: BrokerCase) {
         "a person cannot see why it is dead: {:?}",
         seen.properties
     );
+}
+
+/// Proves B43, B83.
+async fn a_dead_message_can_be_replaced_altogether(case: BrokerCase) {
+    let mut message = case.message("bad");
+    message.not_before = Some(case.env.now());
+    case.publish(message).await;
+    let mut consumer = case.consumer().await;
+    let delivery = case.one(consumer.as_mut()).await;
+    let replacement = case.message("bad, and why");
+    let settlement = Settlement::DeadLetter {
+        reason: "it is bad".to_owned(),
+        message: Some(Box::new(replacement.clone())),
+    };
+    assert_eq!(case.settle(&delivery, settlement).await, Settled::Done);
+    case.admin().redrive(&case.queue, None).await.unwrap();
+    assert_eq!(case.one(consumer.as_mut()).await.message, replacement);
 }
 
 /// Proves B43. Case H02.
