@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bananas_core::Env;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A clock that counts from the start of the machine.
@@ -72,6 +73,19 @@ impl BootClock for SystemBootClock {
         Moment {
             boot: Arc::clone(&self.boot),
             micros,
+        }
+    }
+}
+
+/// The monotonic clock of an environment: for a file that only those open who share the environment.
+#[derive(Debug)]
+pub(crate) struct EnvBootClock(pub(crate) Arc<dyn Env>);
+
+impl BootClock for EnvBootClock {
+    fn now(&self) -> Moment {
+        Moment {
+            boot: Arc::from("the clock of an environment"),
+            micros: i64::try_from(self.0.monotonic().as_micros()).unwrap_or(i64::MAX),
         }
     }
 }

@@ -14,7 +14,7 @@ use futures::channel::oneshot;
 use rusqlite::Connection;
 
 use crate::bell::Bell;
-use crate::boot_clock::{BootClock, Moment, SystemBootClock};
+use crate::boot_clock::{BootClock, EnvBootClock, Moment, SystemBootClock};
 use crate::broker::SqliteBroker;
 use crate::config::SqliteConfig;
 use crate::error::Error;
@@ -47,6 +47,20 @@ impl SqliteEngine {
     /// one that may not be written or is locked for too long.
     pub async fn open(config: SqliteConfig, env: Arc<dyn Env>) -> Result<Arc<Self>> {
         Self::open_with(config, env, Arc::new(SystemBootClock::new())).await
+    }
+
+    /// Opens the file with its leases on the monotonic clock of `env`, as all else is, instead of the clock of
+    /// the machine: for tests and simulations that move the time.
+    ///
+    /// Only for a file that nobody else opens: the clocks of two environments have nothing in common, so each
+    /// would take the leases of the other for lost, or for endless.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_on_clock_of(config: SqliteConfig, env: Arc<dyn Env>) -> Result<Arc<Self>> {
+        let clock = Arc::new(EnvBootClock(Arc::clone(&env)));
+        Self::open_with(config, env, clock).await
     }
 
     pub(crate) async fn open_with(
