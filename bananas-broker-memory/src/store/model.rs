@@ -210,6 +210,17 @@ impl Model {
         Renewed::Held { lease: LEASE }
     }
 
+    pub(super) fn retire(&mut self, id: OwnerId, tick: Tick) {
+        match self.owners.iter_mut().find(|owner| owner.id == id) {
+            Some(owner) => owner.gone = true,
+            None => self.owners.push(ModelOwner {
+                id,
+                until: tick,
+                gone: true,
+            }),
+        }
+    }
+
     pub(super) fn due(&mut self, max: usize, now: Timestamp, tick: Tick) -> u64 {
         for owner in &mut self.owners {
             owner.gone |= owner.until <= tick;

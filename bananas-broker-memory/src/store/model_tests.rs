@@ -190,8 +190,7 @@ async fn step(rig: &Rig, model: &mut Model, step: Step) {
             assert_eq!(store.renew(&owner(n), LEASE).await.unwrap(), expected);
         }
         Step::Retire(n) => {
-            let found = model.owners.iter_mut().find(|o| o.id == owner(n).id);
-            found.into_iter().for_each(|owner| owner.gone = true);
+            model.retire(owner(n).id, tick);
             store.retire(&[owner(n).id]).await.unwrap();
         }
         Step::Due { max } => {

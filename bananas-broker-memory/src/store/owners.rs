@@ -50,11 +50,22 @@ impl Owners {
             .is_some_and(|enlisted| enlisted.gone.is_some())
     }
 
-    /// Declares it dead, for ever.
-    pub(super) fn retire(&mut self, owner: OwnerId, now: Tick) {
-        if let Some(enlisted) = self.0.get_mut(&owner) {
-            enlisted.gone.get_or_insert(now);
-        }
+    /// Declares it dead, for ever; also one that was never enlisted, whose first renewal may be on its way.
+    pub(super) fn retire(&mut self, id: OwnerId, now: Tick) {
+        let unknown = || Enlisted {
+            owner: Owner {
+                id,
+                host: String::new(),
+                boot_id: String::new(),
+                pid: 0,
+                pid_started: 0,
+            },
+            until: now,
+            gone: None,
+            running: BTreeSet::new(),
+        };
+        let enlisted = self.0.entry(id).or_insert_with(unknown);
+        enlisted.gone.get_or_insert(now);
     }
 
     /// Declares all dead whose lease has lapsed, and forgets those that have been dead for long.
@@ -150,6 +161,14 @@ mod tests {
         );
         owners.sweep(at(35));
         assert_eq!(owners.renew(&owner(1), LEASE, at(36)), Renewed::Lost);
+    }
+
+    #[test]
+    fn who_is_retired_before_he_ever_enlisted_is_lost() {
+        let mut owners = Owners::default();
+        owners.retire(owner(1).id, at(0));
+        assert_eq!(owners.renew(&owner(1), LEASE, at(1)), Renewed::Lost);
+        assert_eq!(owners.rows(at(1)), []);
     }
 
     #[test]
