@@ -31,6 +31,10 @@ const START: &str = "UPDATE jobs SET state = 'running', epoch = ?2, owner = ?3, 
 /// How many pages of jobs that have expired are passed over in one transaction.
 const EXPIRED_PAGES: usize = 8;
 
+/// How many due jobs one look makes ready at least, so that the most urgent of them comes first, and one that
+/// has expired or is a suspect does not stand in the way of the others.
+const PROMOTED: usize = 100;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
@@ -82,7 +86,7 @@ pub(super) fn take(
     if let Err(refused) = owners::check(tx.connection(), wish.owner, &tx.moment)? {
         return Ok(Err(refused.on(&wish.queue)));
     }
-    due::promote(tx, &wish.queue, wish.max)?;
+    due::promote(tx, &wish.queue, wish.max.max(PROMOTED))?;
     let mut taken = Vec::new();
     for _ in 0..EXPIRED_PAGES {
         let candidates = candidates(tx, wish)?;

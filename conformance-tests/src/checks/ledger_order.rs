@@ -1,14 +1,18 @@
 //! Which job is next.
 
+use std::time::Duration;
+
 use bananas_core::{JobId, QueueName};
 
 use crate::case::LedgerCase;
 use crate::check::checks;
 use crate::hand_worker::{HandWorker, LONG_LEASE};
+use crate::patience::eventually;
 
 checks!(LedgerCase:
     higher_priorities_come_first if Priorities,
     a_late_urgent_job_overtakes_a_backlog if Priorities,
+    the_most_urgent_of_the_due_jobs_comes_first if Priorities,
     jobs_of_one_priority_run_first_in_first_out if Order,
     a_worker_gets_the_jobs_of_its_own_queue_alone,
 );
@@ -43,6 +47,23 @@ async fn a_late_urgent_job_overtakes_a_backlog(case: LedgerCase) {
     run_in_order(&mut worker, 5).await;
     let urgent = case.enqueue(case.job_of(99)).await;
     assert_eq!(run_in_order(&mut worker, 1).await, [urgent]);
+}
+
+/// Proves L24, S70, S72.
+async fn the_most_urgent_of_the_due_jobs_comes_first(case: LedgerCase) {
+    let due = case.env.now() + Duration::from_millis(50);
+    // The least urgent was due first.
+    let jobs = [(10, 0), (50, 1), (90, 2)].map(|(priority, millis)| {
+        let mut job = case.job_of(priority);
+        job.run_at = Some(due + Duration::from_millis(millis));
+        job
+    });
+    let mut expected = case.enqueue_all(jobs.to_vec()).await;
+    expected.reverse();
+    let all_due = async || case.env.now() > due + Duration::from_millis(2);
+    eventually(&case.env, "all are due", all_due).await;
+    let order = run_in_order(&mut case.worker().await, expected.len()).await;
+    assert_eq!(order, expected);
 }
 
 /// Proves S72.

@@ -283,6 +283,29 @@ async fn a_job_that_has_expired_is_not_started() {
     assert_counts(&place, &engine).await;
 }
 
+#[tokio::test]
+async fn a_due_job_that_has_expired_stands_in_nobodys_way() {
+    let place = Place::new();
+    let engine = place.open().await;
+    let store = engine.store();
+    let owner = place.enlisted(&store).await;
+    let now = bananas_core::Env::now(&*place.env);
+    let mut late = place.job();
+    late.run_at = Some(now + Duration::from_secs(1));
+    late.expires_at = late.run_at;
+    let mut good = place.job();
+    good.run_at = Some(now + Duration::from_secs(2));
+    let records = vec![place.new_record(&late), place.new_record(&good)];
+    store.jobs().record(records, None).await;
+    place.advance(Duration::from_secs(3));
+    let taken = take(&mut taker(&engine, &owner), 1).await;
+    assert_eq!(
+        taken.iter().map(|job| job.id).collect::<Vec<_>>(),
+        [good.id]
+    );
+    assert_counts(&place, &engine).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_engines_write_at_once_and_every_job_runs_once() {
     let place = Place::new();
