@@ -45,6 +45,7 @@ pub use self::known_failure::KnownFailure;
 pub use self::probe::Probe;
 pub use self::model::{
     Campaign, Counterexample, Survey, VirtualBroker, VirtualStore, broker_sequences,
+    store_sequences,
 };
 pub use self::suite::Suite;
 pub use self::timing::Timing;

@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine, Synchronous};
-use bananas_core::{Broker, Env, Result, TokioEnv};
-use conformance_tests::{Backend, Campaign, VirtualBroker, broker_sequences};
+use bananas_core::{Broker, Env, Ledger, Result, StateStore, TokioEnv};
+use conformance_tests::{
+    Backend, Campaign, VirtualBroker, VirtualStore, broker_sequences, store_sequences,
+};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -60,6 +62,21 @@ impl Backend for Memory {
 impl VirtualBroker for Memory {
     async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn Broker>> {
         Ok(self.engine(env, namespace).broker())
+    }
+
+    async fn forget(&self, namespace: &str) {
+        self.engines.lock().unwrap().remove(namespace);
+    }
+}
+
+#[async_trait]
+impl VirtualStore for Memory {
+    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(env, namespace).store())
+    }
+
+    async fn ledger(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Option<Arc<dyn Ledger>>> {
+        Ok(Some(self.engine(env, namespace).ledger()))
     }
 
     async fn forget(&self, namespace: &str) {
@@ -118,6 +135,21 @@ impl VirtualBroker for Sqlite {
     }
 }
 
+#[async_trait]
+impl VirtualStore for Sqlite {
+    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(env, namespace).await?.store())
+    }
+
+    async fn ledger(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Option<Arc<dyn Ledger>>> {
+        Ok(Some(self.engine(env, namespace).await?.ledger()))
+    }
+
+    async fn forget(&self, namespace: &str) {
+        self.remove(namespace);
+    }
+}
+
 #[test]
 fn memory_broker_answers_as_the_model_does() {
     let runtime = runtime();
@@ -132,6 +164,24 @@ fn sqlite_broker_answers_as_the_model_does() {
     let runtime = runtime();
     let campaign = Campaign::from_env(60, STEPS);
     let played = broker_sequences(&Sqlite::on(&runtime), runtime.handle(), &campaign);
+    let survey = played.unwrap_or_else(|found| panic!("{found}"));
+    println!("{survey:?}");
+}
+
+#[test]
+fn memory_store_answers_as_the_model_does() {
+    let runtime = runtime();
+    let campaign = Campaign::from_env(300, STEPS);
+    let played = store_sequences(&Memory::on(&runtime), runtime.handle(), &campaign);
+    let survey = played.unwrap_or_else(|found| panic!("{found}"));
+    println!("{survey:?}");
+}
+
+#[test]
+fn sqlite_store_answers_as_the_model_does() {
+    let runtime = runtime();
+    let campaign = Campaign::from_env(60, STEPS);
+    let played = store_sequences(&Sqlite::on(&runtime), runtime.handle(), &campaign);
     let survey = played.unwrap_or_else(|found| panic!("{found}"));
     println!("{survey:?}");
 }

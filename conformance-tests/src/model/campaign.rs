@@ -62,7 +62,7 @@ impl Campaign {
     }
 
     /// Plays the sequences. `play` answers with the lines of the sequence when it fails.
-    pub(super) fn run<T: fmt::Debug>(
+    pub(super) fn run<T: Clone + fmt::Debug>(
         &self,
         step: impl Strategy<Value = T> + Clone,
         play: impl Fn(u64, &[T]) -> Result<(), String>,
@@ -104,23 +104,44 @@ fn runner(sequence: u64) -> TestRunner {
 }
 
 /// Leaves out steps and makes numbers smaller for as long as it still fails.
-fn shortest<T>(
+fn shortest<T: Clone>(
     mut tree: impl ValueTree<Value = Vec<T>>,
     mut text: String,
     play: impl Fn(&[T]) -> Result<(), String>,
 ) -> String {
+    let mut steps = tree.current();
     let mut goes_on = tree.simplify();
     for _ in 0..SHRINKS {
         if !goes_on {
             break;
         }
-        goes_on = match play(&tree.current()) {
+        let simpler = tree.current();
+        goes_on = match play(&simpler) {
             Ok(()) => tree.complicate(),
             Err(shorter) => {
-                text = shorter;
+                (steps, text) = (simpler, shorter);
                 tree.simplify()
             }
         };
+    }
+    fewest(steps, text, play)
+}
+
+/// Leaves out steps until each that is left is needed: leaving out one may make an earlier one needless.
+fn fewest<T: Clone>(
+    mut steps: Vec<T>,
+    mut text: String,
+    play: impl Fn(&[T]) -> Result<(), String>,
+) -> String {
+    let mut at = steps.len();
+    while at > 0 {
+        at -= 1;
+        let mut fewer = steps.clone();
+        fewer.remove(at);
+        if let Err(shorter) = play(&fewer) {
+            (steps, text) = (fewer, shorter);
+            at = steps.len();
+        }
     }
     text
 }

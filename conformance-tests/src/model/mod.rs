@@ -18,6 +18,7 @@ use bananas_core::{Broker, Env, Ledger, ManualEnv, Result, StateStore, Timestamp
 
 pub use self::broker::broker_sequences;
 pub use self::campaign::{Campaign, Counterexample, Survey};
+pub use self::store::store_sequences;
 
 use crate::harness::Backend;
 
