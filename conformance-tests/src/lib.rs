@@ -26,8 +26,8 @@ mod impatience;
 mod jumping_env;
 mod known_failure;
 mod ledger_role;
-mod outcome;
 mod model;
+mod outcome;
 mod outcomes;
 mod patience;
 mod probe;
@@ -42,10 +42,10 @@ mod watched_broker;
 
 pub use self::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
 pub use self::known_failure::KnownFailure;
-pub use self::probe::Probe;
 pub use self::model::{
     Campaign, Counterexample, Survey, VirtualBroker, VirtualStore, broker_sequences,
     store_sequences,
 };
+pub use self::probe::Probe;
 pub use self::suite::Suite;
 pub use self::timing::Timing;

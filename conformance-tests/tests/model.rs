@@ -41,7 +41,7 @@ impl Memory {
         })
     }
 
-    fn engine(&self, env: Arc<dyn Env>, namespace: &str) -> Arc<MemoryEngine> {
+    fn engine(&self, namespace: &str, env: Arc<dyn Env>) -> Arc<MemoryEngine> {
         let mut engines = self.engines.lock().unwrap();
         let new = || MemoryEngine::new(env);
         Arc::clone(engines.entry(namespace.to_owned()).or_insert_with(new))
@@ -60,8 +60,8 @@ impl Backend for Memory {
 
 #[async_trait]
 impl VirtualBroker for Memory {
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn Broker>> {
-        Ok(self.engine(env, namespace).broker())
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+        Ok(self.engine(namespace, env).broker())
     }
 
     async fn forget(&self, namespace: &str) {
@@ -71,12 +71,12 @@ impl VirtualBroker for Memory {
 
 #[async_trait]
 impl VirtualStore for Memory {
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn StateStore>> {
-        Ok(self.engine(env, namespace).store())
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(namespace, env).store())
     }
 
-    async fn ledger(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Option<Arc<dyn Ledger>>> {
-        Ok(Some(self.engine(env, namespace).ledger()))
+    async fn ledger(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Option<Arc<dyn Ledger>>> {
+        Ok(Some(self.engine(namespace, env).ledger()))
     }
 
     async fn forget(&self, namespace: &str) {
@@ -97,7 +97,7 @@ impl Sqlite {
         })
     }
 
-    async fn engine(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<SqliteEngine>> {
+    async fn engine(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<SqliteEngine>> {
         let mut config = SqliteConfig::default();
         config.path = self.folder.path().join(namespace).with_extension("db");
         // What a loss of power would undo is not what is tested here.
@@ -126,8 +126,8 @@ impl Backend for Sqlite {
 
 #[async_trait]
 impl VirtualBroker for Sqlite {
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn Broker>> {
-        Ok(self.engine(env, namespace).await?.broker())
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+        Ok(self.engine(namespace, env).await?.broker())
     }
 
     async fn forget(&self, namespace: &str) {
@@ -137,12 +137,12 @@ impl VirtualBroker for Sqlite {
 
 #[async_trait]
 impl VirtualStore for Sqlite {
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn StateStore>> {
-        Ok(self.engine(env, namespace).await?.store())
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(namespace, env).await?.store())
     }
 
-    async fn ledger(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Option<Arc<dyn Ledger>>> {
-        Ok(Some(self.engine(env, namespace).await?.ledger()))
+    async fn ledger(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Option<Arc<dyn Ledger>>> {
+        Ok(Some(self.engine(namespace, env).await?.ledger()))
     }
 
     async fn forget(&self, namespace: &str) {

@@ -29,7 +29,7 @@ use crate::harness::Backend;
 #[async_trait]
 pub trait VirtualBroker: Backend {
     /// Opens a client of this namespace, which is empty at first.
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn Broker>>;
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>>;
 
     /// The sequence that used this namespace is over: nobody will open it again.
     async fn forget(&self, namespace: &str) {
@@ -41,11 +41,11 @@ pub trait VirtualBroker: Backend {
 #[async_trait]
 pub trait VirtualStore: Backend {
     /// Opens a client of this namespace, which is empty at first.
-    async fn open(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Arc<dyn StateStore>>;
+    async fn open(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>>;
 
     /// The engine's own ledger over the same data, where the record of a job is its message.
-    async fn ledger(&self, env: Arc<dyn Env>, namespace: &str) -> Result<Option<Arc<dyn Ledger>>> {
-        let _ = (env, namespace);
+    async fn ledger(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Option<Arc<dyn Ledger>>> {
+        let _ = (namespace, env);
         Ok(None)
     }
 

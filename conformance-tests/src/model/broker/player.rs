@@ -38,7 +38,7 @@ impl Player {
         let real = harness.env();
         let namespace = format!("sequence-{}", real.job_id());
         let clock: Arc<dyn Env> = Arc::<ManualEnv>::clone(&env);
-        let first = harness.open(clock, &namespace).await.expect("a client");
+        let first = harness.open(&namespace, clock).await.expect("a client");
         let specs: Vec<QueueSpec> = (0..QUEUES).map(|n| QueueSpec::new(queue(n))).collect();
         first.ensure(&specs).await.expect("queues");
         Self {
@@ -184,7 +184,7 @@ impl Player {
 
     async fn open_client(&mut self) {
         let clock: Arc<dyn Env> = Arc::<ManualEnv>::clone(&self.env);
-        let opened = self.harness.open(clock, &self.namespace).await;
+        let opened = self.harness.open(&self.namespace, clock).await;
         let client = opened.expect("a client");
         self.clients.push((self.opened, client));
         self.opened += 1;

@@ -241,10 +241,8 @@ impl Jobs {
         if job.state != JobState::Running {
             return same(answer, JobSettled::AlreadySettled(job.state));
         }
-        // Whether its owner was retired a moment before or after is the same to everybody.
-        let retired = job.owner.is_some_and(|owner| self.is_gone(owner));
-        if retired && answer == (JobSettled::Stale { epoch: job.epoch }) {
-            return Ok(());
+        if job.owner.is_some_and(|owner| self.is_gone(owner)) {
+            return same(answer, JobSettled::Stale { epoch: job.epoch });
         }
         let now = self.now;
         let Some(job) = self.find_mut(settle.job.id) else {

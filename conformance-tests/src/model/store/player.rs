@@ -240,11 +240,11 @@ impl Player {
     async fn open(&mut self) {
         let clock = || -> Arc<dyn Env> { Arc::<ManualEnv>::clone(&self.env) as _ };
         for _ in 0..2 {
-            let client = self.harness.open(clock(), &self.namespace).await;
+            let client = self.harness.open(&self.namespace, clock()).await;
             self.clients.push(client.expect("a client"));
         }
         if self.fused {
-            let ledger = self.harness.ledger(clock(), &self.namespace).await;
+            let ledger = self.harness.ledger(&self.namespace, clock()).await;
             self.ledger = ledger.expect("a ledger");
         }
     }
