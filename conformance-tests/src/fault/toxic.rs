@@ -148,13 +148,9 @@ mod tests {
         assert_eq!(ready_at(u64::MAX).as_micros(), 1_149);
     }
 
-    #[test]
-    fn a_slow_connection_sends_portions_of_a_twentieth_of_a_second() {
-        let mut toxic = Toxic {
-            bandwidth: Some(1_000),
-            ..Toxic::default()
-        };
-        let mut waiting = Bytes::from(vec![0; 120]);
+    /// The sizes of the portions that so many bytes go in.
+    fn portions(toxic: &mut Toxic, bytes: usize) -> Vec<usize> {
+        let mut waiting = Bytes::from(vec![0; bytes]);
         let mut portions = Vec::new();
         while !waiting.is_empty() {
             match toxic.take(&mut waiting).0 {
@@ -162,13 +158,32 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(portions, [50, 50, 20]);
+        portions
+    }
+
+    #[test]
+    fn a_slow_connection_sends_portions_of_a_twentieth_of_a_second() {
+        let mut toxic = Toxic {
+            bandwidth: Some(1_000),
+            ..Toxic::default()
+        };
+        assert_eq!(portions(&mut toxic, 120), [50, 50, 20]);
         let sent = Sent {
             at: Tick::from_micros(7),
             bytes: 50,
         };
         let next = toxic.ready_at(Tick::default(), 0, sent);
         assert_eq!(next.as_micros(), 50_007);
+    }
+
+    #[test]
+    fn slices_are_single_bytes() {
+        let mut toxic = Toxic {
+            slices: true,
+            bandwidth: Some(1_000),
+            ..Toxic::default()
+        };
+        assert_eq!(portions(&mut toxic, 3), [1, 1, 1]);
     }
 
     #[test]
