@@ -23,6 +23,7 @@ mod gate;
 mod hand_worker;
 mod harness;
 mod impatience;
+pub mod judge;
 mod jumping_env;
 mod known_failure;
 mod ledger_role;
