@@ -4,6 +4,7 @@ mod broker_admin;
 mod broker_basics;
 mod broker_crash;
 mod broker_delay;
+mod broker_history;
 mod broker_lease;
 mod broker_network;
 mod broker_order;
@@ -44,6 +45,7 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
         broker_basics::CHECKS,
         broker_crash::CHECKS,
         broker_delay::CHECKS,
+        broker_history::CHECKS,
         broker_lease::CHECKS,
         broker_network::CHECKS,
         broker_order::CHECKS,

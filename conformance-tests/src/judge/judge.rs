@@ -1,7 +1,7 @@
 //! The judge: from a history to a verdict.
 
 use super::ends::judge_ends;
-use super::event::{Event, Job, Micros};
+use super::event::{Event, Job, Micros, What};
 use super::facts::Facts;
 use super::faults::Faults;
 use super::order::Starts;
@@ -24,7 +24,11 @@ pub fn judge(events: &[Event], rules: &Rules) -> Verdict {
     for (number, group) in groups.iter().enumerate() {
         let facts = facts(group);
         judge_job(&facts, (rules, &faults), &mut verdict);
-        starts.add(number, &facts, rules, &faults);
+        let places = group.iter().map(|(.., n)| *n);
+        let mut begun = places.filter(|n| matches!(events[*n].what, What::Start(_)));
+        if let Some(began) = begun.next() {
+            starts.add((number, began), &facts, rules, &faults);
+        }
     }
     starts.judge(rules, &mut verdict, |passed, early| {
         let (passed, early) = (facts(groups[passed]), facts(groups[early]));

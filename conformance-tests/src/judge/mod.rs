@@ -3,7 +3,7 @@
 //! Whoever enqueues, runs and settles jobs writes down what he asked and what he was answered, into a
 //! [`History`] or a [`HistoryFile`]; [`judge`] reads it and says what was lost, run twice, invented or put out
 //! of order. It shares no code with what it judges: jobs are numbers, times are microseconds, and it decides
-//! from the record alone. A run that repeats an earlier one is innocent only if the record holds its cause: a
+//! from the record alone. Only [`Recorded`], which writes down what a broker does, knows what a broker is. A run that repeats an earlier one is innocent only if the record holds its cause: a
 //! lease that had lapsed, a process that was killed, a fault in between, an outcome that nobody knows, or a run
 //! that was given back.
 //!
@@ -21,6 +21,7 @@ mod history_file;
 )]
 mod judge;
 mod order;
+mod recorded;
 mod rules;
 mod runs;
 mod verdict;
@@ -31,5 +32,6 @@ pub use self::event::{
 pub use self::history::{History, Witness};
 pub use self::history_file::{HistoryFile, read_files};
 pub use self::judge::judge;
+pub use self::recorded::Recorded;
 pub use self::rules::{HistoryEnd, Order, Proof, Rules};
 pub use self::verdict::{Cause, Counts, Finding, Verdict, Violation};

@@ -16,7 +16,8 @@ type Line = (Name, Option<Name>, Name);
 struct First {
     /// Its place among all jobs of the history.
     job: usize,
-    at: Micros,
+    /// The place of the start in the history: many start in one microsecond.
+    began: usize,
     asked: Micros,
     accepted: Micros,
     level: u8,
@@ -29,8 +30,14 @@ pub(super) struct Starts {
 }
 
 impl Starts {
-    /// Adds a job; `number` is its place among all jobs.
-    pub(super) fn add(&mut self, number: usize, facts: &Facts<'_>, rules: &Rules, faults: &Faults) {
+    /// Adds a job; `number` is its place among all jobs, and `began` that of its first start among all events.
+    pub(super) fn add(
+        &mut self,
+        (number, began): (usize, usize),
+        facts: &Facts<'_>,
+        rules: &Rules,
+        faults: &Faults,
+    ) {
         if rules.order == Order::None && rules.priority_levels <= 1 {
             return;
         }
@@ -54,7 +61,7 @@ impl Starts {
         let line = (Name::clone(&enqueue.queue), key, owner);
         self.lines.entry(line).or_default().push(First {
             job: number,
-            at: run.at,
+            began,
             asked: *asked,
             accepted,
             level: rules.level(enqueue.priority),
@@ -74,7 +81,7 @@ impl Starts {
                 Order::Queue => true,
                 Order::Key => key.is_some(),
             };
-            starts.sort_by_key(|start| start.at);
+            starts.sort_unstable_by_key(|start| start.began);
             judge_line(starts, in_order, verdict, &tell);
         }
     }

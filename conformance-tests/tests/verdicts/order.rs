@@ -139,3 +139,14 @@ fn faults_and_kills_excuse_the_order_of_those_who_waited_through_them() {
         REORDERED
     );
 }
+
+#[test]
+fn what_starts_in_one_microsecond_starts_in_the_order_of_the_record() {
+    // Neither order of the ids is the order of the starts.
+    for (one, two) in [(1, 2), (2, 1)] {
+        let mut script = Script::new().enqueued(one).enqueued(two).start(one, 1);
+        script.now -= 10;
+        let script = script.start(two, 2).ack(one, 1).ack(two, 2);
+        script.judged(&rules(Order::Queue, 1)).assert_clean();
+    }
+}
