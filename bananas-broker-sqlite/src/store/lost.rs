@@ -26,6 +26,19 @@ const OF_QUEUE: &str = concat!(
     " FROM jobs WHERE state = 'ready' AND batch IS NOT NULL AND queue = ?1 AND batch <> ?2
       AND batch NOT IN (SELECT id FROM batches) ORDER BY batch LIMIT ?3"
 );
+/// Of this queue, what was never published: records made from messages, or while there was no broker but this
+/// file. Goes through the queue's ready jobs, so it comes last, once everything else is published.
+const UNSTAMPED: &str = concat!(
+    "SELECT ",
+    moving_columns!(),
+    " FROM jobs WHERE state = 'ready' AND crashes = 0 AND queue = ?1 AND batch IS NULL LIMIT ?2"
+);
+/// The same for suspects.
+const UNSTAMPED_SUSPECTS: &str = concat!(
+    "SELECT ",
+    moving_columns!(),
+    " FROM jobs WHERE state = 'ready' AND crashes > 0 AND queue = ?1 AND batch IS NULL LIMIT ?2"
+);
 const CLOSE: &str = "DELETE FROM batches WHERE id = ?1";
 
 /// Whether there may be something to find.
@@ -60,6 +73,11 @@ pub(super) fn lost(tx: &mut Transaction<'_>, lost: &Lost) -> Result<DuePage, Err
             .collect::<rusqlite::Result<Vec<Moving>>>()?;
         left -= found.len();
         restamp(tx, found, lost, &mut page)?;
+        for sql in [UNSTAMPED, UNSTAMPED_SUSPECTS] {
+            let found = unstamped(tx, sql, queue, left)?;
+            left -= found.len();
+            restamp(tx, found, lost, &mut page)?;
+        }
     }
     if !page.jobs.is_empty() {
         open_batch(tx, &lost.publication)?;
@@ -132,6 +150,20 @@ fn of_batch(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+fn unstamped(
+    tx: &Transaction<'_>,
+    sql: &'static str,
+    queue: &QueueName,
+    max: usize,
+) -> Result<Vec<Moving>, Error> {
+    if max == 0 {
+        return Ok(Vec::new());
+    }
+    let mut statement = tx.sql(sql)?;
+    let rows = statement.query_map((queue.as_str(), limit(max)), |row| moving(row, queue))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 fn restamp(
     tx: &mut Transaction<'_>,
     jobs: Vec<Moving>,
@@ -150,4 +182,4 @@ fn restamp(
 }
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 3] = [OF_BATCH, OF_QUEUE, CLOSE];
+pub(crate) const STATEMENTS: [&str; 5] = [OF_BATCH, OF_QUEUE, UNSTAMPED, UNSTAMPED_SUSPECTS, CLOSE];

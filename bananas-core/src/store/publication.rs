@@ -42,7 +42,8 @@ pub struct DuePage {
 }
 
 /// Asks for ready jobs that the broker has lost or never got: those in a batch that stayed open for
-/// `open_for` or whose owner is in `gone`, and, for the queues in `evidence`, those in closed batches.
+/// `open_for` or whose owner is in `gone`, and, for the queues in `evidence`, those in closed batches and those
+/// that were never in one.
 ///
 /// They are restamped with the new batch, their copy number grows by one. Never by age alone.
 #[derive(Clone, Debug)]

@@ -2,11 +2,13 @@
 
 mod broker;
 mod ledger;
+mod life;
 mod split;
 mod store;
 
 pub(crate) use self::broker::{BrokerCase, ids};
 pub(crate) use self::ledger::LedgerCase;
+pub(crate) use self::life::HOUR;
 pub(crate) use self::split::{GONE, SplitCase};
 pub(crate) use self::store::StoreCase;
 

@@ -29,11 +29,19 @@ mod split_evidence;
 mod split_intake;
 mod split_outbox;
 mod split_settle;
+mod store_batch;
 mod store_claim;
+mod store_close;
 mod store_due;
+mod store_lease;
 mod store_owner;
 mod store_publication;
+mod store_race;
 mod store_record;
+mod store_retention;
+mod store_storm;
+mod store_unique;
+mod store_watch;
 
 use crate::case::{BrokerCase, LedgerCase, SplitCase, StoreCase};
 use crate::check::Check;
@@ -94,11 +102,19 @@ pub(crate) fn split() -> impl Iterator<Item = &'static Check<SplitCase>> {
 /// What every store must do, where the checks of the ledger do not prove it already.
 pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
     [
+        store_batch::CHECKS,
         store_claim::CHECKS,
+        store_close::CHECKS,
         store_due::CHECKS,
+        store_lease::CHECKS,
         store_owner::CHECKS,
         store_publication::CHECKS,
+        store_race::CHECKS,
         store_record::CHECKS,
+        store_retention::CHECKS,
+        store_storm::CHECKS,
+        store_unique::CHECKS,
+        store_watch::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -3,16 +3,24 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bananas_core::{Job, JobId, JobState};
+use bananas_core::{Job, JobId, JobState, Lost};
 
-use crate::case::StoreCase;
+use crate::case::{HOUR, StoreCase};
 use crate::check::checks;
+use crate::impatience::impatiently;
+use crate::patience::eventually;
+use crate::race::all_at_once;
+use crate::store_client::StoreClient;
 
 checks!(StoreCase:
     each_due_job_is_returned_to_one_of_many_schedulers,
     a_due_job_is_in_an_open_batch_until_it_is_confirmed,
     due_says_when_the_next_job_is_due,
     due_moves_no_more_than_it_was_asked_for,
+    eight_schedulers_return_each_of_2000_due_jobs_once,
+    a_scheduler_dropped_between_due_and_publish_loses_no_job,
+    a_due_job_that_has_expired_is_moved_and_not_returned,
+    what_waits_for_a_later_time_is_not_moved,
 );
 
 /// Records so many jobs and lets their time come.
@@ -99,4 +107,114 @@ async fn due_moves_no_more_than_it_was_asked_for(case: StoreCase) {
     }
     assert!(moved.iter().all(|moved| *moved <= 10), "{moved:?}");
     assert_eq!(moved.iter().sum::<u64>(), 25);
+}
+
+/// Proves S50.
+async fn eight_schedulers_return_each_of_2000_due_jobs_once(case: StoreCase) {
+    let jobs = due_jobs(&case, 2_000).await;
+    let there = case.there().await;
+    let schedulers = (0..8).map(|n| {
+        let client = if n % 2 == 0 {
+            case.here()
+        } else {
+            there.clone()
+        };
+        let pages = (0..100).map(|_| {
+            let mut due = case.due(Some(case.publication()));
+            due.max = 100;
+            due
+        });
+        schedule(client, pages.collect())
+    });
+    let returned = all_at_once(&case.env, schedulers).await.concat();
+    let different: HashSet<JobId> = returned.iter().copied().collect();
+    assert_eq!(returned.len(), different.len(), "a job was returned twice");
+    assert_eq!(different, jobs.iter().map(|job| job.id).collect());
+    case.assert_counts_are_exact().await;
+}
+
+/// Takes page after page until there is none.
+async fn schedule(client: StoreClient, pages: Vec<bananas_core::Due>) -> Vec<JobId> {
+    let mut returned = Vec::new();
+    for due in pages {
+        let page = client.clone().due(due).await;
+        returned.extend(page.jobs.iter().map(|job| job.job.id));
+        if page.moved == 0 {
+            break;
+        }
+    }
+    returned
+}
+
+/// Proves S51, S52, S53.
+async fn a_scheduler_dropped_between_due_and_publish_loses_no_job(case: StoreCase) {
+    let jobs = due_jobs(&case, 200).await;
+    let mut returned = HashSet::new();
+    for _ in 0..40 {
+        let publication = case.publication();
+        let mut due = case.due(Some(publication.clone()));
+        due.max = 5;
+        if let Some(page) = impatiently(&case.env, case.store.jobs().due(due)).await {
+            returned.extend(page.unwrap().jobs.iter().map(|job| job.job.id));
+            case.here().confirm(publication.id).await;
+        }
+    }
+    let all: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+    // What a dropped call asked for may still be done a moment later.
+    let found = async || {
+        let rest = case.here().due(case.due(Some(case.publication()))).await;
+        let lost = Lost {
+            now: case.env.now(),
+            open_for: HOUR,
+            gone: case.open_batches().await.into_iter().collect(),
+            evidence: Vec::new(),
+            max: 1_000,
+            publication: case.publication(),
+        };
+        let lost = case.here().lost(lost).await;
+        returned.extend(rest.jobs.iter().chain(&lost.jobs).map(|job| job.job.id));
+        returned == all
+    };
+    eventually(&case.env, "each job is returned or found", found).await;
+    case.assert_counts_are_exact().await;
+}
+
+/// Proves S1, S50.
+async fn a_due_job_that_has_expired_is_moved_and_not_returned(case: StoreCase) {
+    let mut jobs = [case.job(), case.job()];
+    let soon = case.env.now() + Duration::from_millis(100);
+    for job in &mut jobs {
+        job.run_at = Some(soon);
+    }
+    jobs[1].expires_at = Some(soon);
+    case.record(&jobs, None).await;
+    while case.env.now() < soon {
+        case.env.sleep(Duration::from_millis(20)).await;
+    }
+    let page = case.here().due(case.due(Some(case.publication()))).await;
+    let returned: Vec<JobId> = page.jobs.iter().map(|job| job.job.id).collect();
+    assert_eq!((page.moved, returned), (2, vec![jobs[0].id]));
+    assert_eq!(case.state_of(jobs[1].id).await, JobState::Expired);
+}
+
+/// Proves S50, S65.
+async fn what_waits_for_a_later_time_is_not_moved(case: StoreCase) {
+    let waiting = [
+        case.job_in(JobState::Scheduled).await,
+        case.job_in(JobState::Retrying).await,
+    ];
+    let before = case.listing().await;
+    let page = case.here().due(case.due(Some(case.publication()))).await;
+    assert_eq!((page.moved, page.jobs.len(), page.more), (0, 0, false));
+    assert_eq!(case.open_batches().await, [], "a batch of nothing is none");
+    assert_eq!(case.listing().await, before);
+    // At their time, and not a moment before.
+    for job in waiting {
+        let at = case.found(job.id).await.standing.run_at.unwrap();
+        let mut due = case.due(None);
+        due.now = at - Duration::from_micros(1);
+        assert_eq!(case.here().due(due.clone()).await.moved, 0);
+        due.now = at;
+        assert_eq!(case.here().due(due).await.moved, 1);
+    }
 }
