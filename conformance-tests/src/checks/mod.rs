@@ -12,7 +12,9 @@ mod broker_publish;
 mod broker_server;
 mod broker_settle;
 mod broker_stop;
+mod ledger_batch;
 mod ledger_cancel;
+mod ledger_close;
 mod ledger_crash;
 mod ledger_delay;
 mod ledger_end;
@@ -20,11 +22,14 @@ mod ledger_enqueue;
 mod ledger_index;
 mod ledger_order;
 mod ledger_owner;
+mod ledger_race;
 mod ledger_run;
 mod ledger_source;
+mod ledger_storm;
 mod ledger_suspect;
 mod ledger_track;
 mod ledger_unique;
+mod ledger_upkeep;
 mod split_evidence;
 mod split_intake;
 mod split_outbox;
@@ -69,7 +74,9 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
 /// What every ledger must do.
 pub(crate) fn ledger() -> impl Iterator<Item = &'static Check<LedgerCase>> {
     [
+        ledger_batch::CHECKS,
         ledger_cancel::CHECKS,
+        ledger_close::CHECKS,
         ledger_crash::CHECKS,
         ledger_delay::CHECKS,
         ledger_end::CHECKS,
@@ -77,11 +84,14 @@ pub(crate) fn ledger() -> impl Iterator<Item = &'static Check<LedgerCase>> {
         ledger_index::CHECKS,
         ledger_order::CHECKS,
         ledger_owner::CHECKS,
+        ledger_race::CHECKS,
         ledger_run::CHECKS,
         ledger_source::CHECKS,
+        ledger_storm::CHECKS,
         ledger_suspect::CHECKS,
         ledger_track::CHECKS,
         ledger_unique::CHECKS,
+        ledger_upkeep::CHECKS,
     ]
     .into_iter()
     .flatten()

@@ -2,16 +2,22 @@
 
 use std::collections::HashSet;
 
-use bananas_core::{Broker, BrokerAdmin, Bucket, JobId, QueueSpec};
+use bananas_core::{
+    Broker, BrokerAdmin, Bucket, Codec, JobId, JobSettled, JobState, JsonCodec, Publish, QueueName,
+    QueueSpec, RawMessage,
+};
 
 use crate::case::SplitCase;
 use crate::check::checks;
 use crate::hand_worker::{HandWorker, LONG_LEASE};
+use crate::outcomes::release;
 
 checks!(SplitCase:
     a_broker_that_lost_all_messages_gets_them_again_after_the_evidence_and_not_before,
     a_broker_that_came_back_empty_gets_its_jobs_again_at_once,
     a_queue_whose_jobs_all_run_is_no_evidence,
+    a_loss_on_one_queue_is_no_evidence_against_another,
+    an_adopted_job_that_was_given_back_outlives_the_loss_of_the_broker,
 );
 
 fn admin(case: &SplitCase) -> &dyn BrokerAdmin {
@@ -73,4 +79,45 @@ async fn a_queue_whose_jobs_all_run_is_no_evidence(case: SplitCase) {
     worker.succeed(&claimed).await;
     case.pass(300).await;
     assert_eq!(case.broker.published(), 10);
+}
+
+/// Proves S52.
+async fn a_loss_on_one_queue_is_no_evidence_against_another(case: SplitCase) {
+    let other = QueueName::new("jobs.other").unwrap();
+    case.ledger
+        .ensure(std::slice::from_ref(&other))
+        .await
+        .unwrap();
+    let mut jobs = case.jobs(60);
+    for job in &mut jobs[..40] {
+        job.queue = other.clone();
+    }
+    case.enqueue(jobs).await;
+    case.confirmed().await;
+    admin(&case).purge(&other, Bucket::Ready).await.unwrap();
+    case.pass(60).await;
+    assert_eq!(case.broker.published(), 60 + 40);
+    let depth = case.depth().await;
+    assert_eq!(depth.ready.value(), Some(20), "each is there once");
+    let depth = admin(&case).depth(&[other]).await.unwrap().remove(0);
+    assert_eq!(depth.ready.value(), Some(40), "each is there again");
+}
+
+/// Proves L1, L2, S52.
+async fn an_adopted_job_that_was_given_back_outlives_the_loss_of_the_broker(case: SplitCase) {
+    let job = case.job();
+    let message = RawMessage::new(job.id, JsonCodec.encode(&job).unwrap());
+    let queue = case.queue.clone();
+    let published = case.broker.publish(vec![Publish { queue, message }]).await;
+    published
+        .into_iter()
+        .for_each(|answer| drop(answer.unwrap()));
+    let mut worker = case.worker(LONG_LEASE).await;
+    let adopted = worker.one().await;
+    let settled = worker.settle(&adopted, release()).await;
+    assert_eq!(settled, JobSettled::Settled(JobState::Ready));
+    let purged = admin(&case).purge(&case.queue, Bucket::Ready).await;
+    assert_eq!(purged.unwrap(), 1);
+    case.pass(60).await;
+    assert_eq!(run_all(&mut worker, 1).await, HashSet::from([job.id]));
 }

@@ -19,6 +19,7 @@ checks!(SplitCase:
     jobs_are_accepted_while_the_broker_is_down_and_run_afterwards,
     an_untracked_job_is_refused_while_the_broker_is_down,
     a_scheduler_killed_before_its_publish_loses_no_due_job,
+    the_due_job_of_a_scheduler_that_is_surely_gone_is_published_at_once,
 );
 
 /// How many jobs are enqueued at once.
@@ -146,9 +147,8 @@ async fn an_untracked_job_is_refused_while_the_broker_is_down(case: SplitCase) {
     }
 }
 
-/// Proves S51, S53.
-async fn a_scheduler_killed_before_its_publish_loses_no_due_job(case: SplitCase) {
-    let witness = witness(&case).await;
+/// Lets a scheduler be killed when it has made a due job ready and is about to publish it.
+async fn schedule_and_die(case: &SplitCase, host: &str) -> JobId {
     let mut job = case.job();
     let id = job.id;
     job.run_at = Some(case.env.now() + Duration::from_secs(60));
@@ -156,7 +156,7 @@ async fn a_scheduler_killed_before_its_publish_loses_no_due_job(case: SplitCase)
     case.confirmed().await;
     case.clock.advance(Duration::from_secs(61));
     case.broker.set(Line::Stuck);
-    let scheduler = case.ledger_on("elsewhere").await;
+    let scheduler = case.ledger_on(host).await;
     let mut promote = scheduler.tend(Chore::Promote);
     let moved = async || {
         assert!(
@@ -168,6 +168,24 @@ async fn a_scheduler_killed_before_its_publish_loses_no_due_job(case: SplitCase)
     eventually(&case.real, "the job is due", moved).await;
     drop(promote);
     case.broker.set(Line::Up);
-    case.pass(35).await;
+    id
+}
+
+/// Proves S51, S53.
+async fn a_scheduler_killed_before_its_publish_loses_no_due_job(case: SplitCase) {
+    let witness = witness(&case).await;
+    let id = schedule_and_die(&case, "elsewhere").await;
+    case.pass(25).await;
+    assert_eq!(case.broker.published(), 1, "it might still publish it");
+    case.pass(10).await;
+    assert_each_runs_once(&case, &HashSet::from([id, witness])).await;
+}
+
+/// Proves S51, S53.
+async fn the_due_job_of_a_scheduler_that_is_surely_gone_is_published_at_once(case: SplitCase) {
+    let witness = witness(&case).await;
+    let id = schedule_and_die(&case, crate::case::GONE).await;
+    case.tend().await;
+    assert_eq!(case.broker.published(), 2);
     assert_each_runs_once(&case, &HashSet::from([id, witness])).await;
 }

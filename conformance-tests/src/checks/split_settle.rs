@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bananas_core::{ErrorCause, JobSettled, JobState, Renewed};
+use bananas_core::{Chore, ErrorCause, JobSettled, JobState, Renewed};
 
 use crate::case::SplitCase;
 use crate::check::checks;
@@ -15,6 +15,8 @@ checks!(SplitCase:
     a_lost_lease_of_the_broker_is_a_crash,
     a_late_settle_leaves_the_delivery_of_the_new_owner_alone,
     a_wall_clock_that_jumps_ends_no_lease_and_makes_none_longer,
+    a_silent_owner_loses_its_jobs_at_the_end_of_its_lease_and_not_before,
+    an_owner_that_is_seen_to_be_gone_loses_its_jobs_at_once,
 );
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -114,4 +116,49 @@ async fn a_wall_clock_that_jumps_ends_no_lease_and_makes_none_longer(case: Split
     let mut other = case.worker(LEASE).await;
     let again = other.one().await;
     assert_eq!((again.job.id, again.crashes), (claimed.job.id, 1));
+}
+
+/// Proves L22, S55, S56.
+async fn a_silent_owner_loses_its_jobs_at_the_end_of_its_lease_and_not_before(case: SplitCase) {
+    const MOMENT: Duration = Duration::from_millis(1);
+    case.enqueue_confirmed(3).await;
+    let elsewhere = case.ledger_on("elsewhere").await;
+    // The broker's lease is long: what ends is the owner's in the store.
+    let mut silent = case.worker_on(&elsewhere, LONG_LEASE).await;
+    silent.take(3).await;
+    elsewhere.renew(&silent.owner, LEASE).await.unwrap();
+    case.clock.advance(LEASE - MOMENT);
+    let promoted = case.ledger.tend(Chore::Promote).await.unwrap();
+    assert_eq!(promoted.jobs, 0, "its lease is valid");
+    case.clock.advance(MOMENT * 2);
+    let promoted = case.ledger.tend(Chore::Promote).await.unwrap();
+    assert_eq!(promoted.jobs, 3, "its lease has ended");
+    let renewed = elsewhere.renew(&silent.owner, LEASE).await.unwrap();
+    assert_eq!(renewed, Renewed::Lost);
+    let mut worker = case.worker(LONG_LEASE).await;
+    let claimed = worker.take(3).await;
+    assert!(claimed.iter().all(|run| run.crashes == 1));
+    worker.succeed(&claimed).await;
+}
+
+/// Proves S54, S55, S56.
+async fn an_owner_that_is_seen_to_be_gone_loses_its_jobs_at_once(case: SplitCase) {
+    case.enqueue_confirmed(3).await;
+    let neighbour = case.ledger_on("here").await;
+    let mut gone = case.worker_on(&neighbour, LONG_LEASE).await;
+    let mut living = case.worker(LONG_LEASE).await;
+    gone.take(2).await;
+    let kept = living.take(1).await;
+    let (rows, _) = case.ledger.owners(None).await.unwrap();
+    let row = rows.iter().find(|row| row.owner == gone.owner).unwrap();
+    assert_eq!(row.running, 2);
+    // As a neighbour does that looked at the process named in the row.
+    let retire = Chore::Retire(vec![row.owner.id]);
+    case.ledger.tend(retire).await.unwrap();
+    let promoted = case.ledger.tend(Chore::Promote).await.unwrap();
+    assert_eq!(promoted.jobs, 2);
+    let claimed = living.take(2).await;
+    assert!(claimed.iter().all(|run| run.crashes == 1));
+    living.succeed(&claimed).await;
+    living.succeed(&kept).await;
 }
