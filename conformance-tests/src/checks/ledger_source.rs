@@ -9,6 +9,7 @@ use crate::case::LedgerCase;
 use crate::check::checks;
 use crate::hand_worker::{ANY, LONG_LEASE};
 use crate::impatience::impatiently;
+use crate::outcome::untested;
 use crate::patience::{DEADLINE, Patience};
 
 checks!(LedgerCase:
@@ -16,6 +17,7 @@ checks!(LedgerCase:
     next_never_returns_more_than_it_was_asked_for,
     a_waiting_source_wakes_when_another_client_enqueues,
     a_waiting_source_wakes_when_a_job_becomes_due,
+    where_the_record_is_the_message_a_due_job_needs_no_scheduler,
     a_dropped_next_loses_nothing,
     stop_gives_back_at_once_and_uses_no_attempt,
     what_was_taken_can_be_settled_after_stop,
@@ -80,6 +82,23 @@ async fn a_waiting_source_wakes_when_a_job_becomes_due(case: LedgerCase) {
     let (claimed, ()) = futures::join!(worker.source.next(1, ANY, DEADLINE), schedule);
     assert_eq!(claimed.unwrap()[0].job.id, id);
     patience.check("the source woke before its wait was over");
+}
+
+/// Proves L21, S70.
+async fn where_the_record_is_the_message_a_due_job_needs_no_scheduler(case: LedgerCase) {
+    if case.broker().await.is_some() {
+        untested("the broker is another engine than the store");
+    }
+    let mut worker = case.worker().await;
+    let mut job = case.job();
+    let run_at = case.env.now() + Duration::from_millis(300);
+    job.run_at = Some(run_at);
+    let id = case.enqueue(job).await;
+    let patience = Patience::new(&case.env);
+    let claimed = worker.source.next(1, ANY, DEADLINE * 2).await.unwrap();
+    assert_eq!(claimed[0].job.id, id);
+    assert!(case.env.now() >= run_at, "it ran too early");
+    patience.check("it came before the wait was over");
 }
 
 /// Proves L23, S73, B74.

@@ -38,6 +38,7 @@ mod store_batch;
 mod store_claim;
 mod store_close;
 mod store_due;
+mod store_keep;
 mod store_lease;
 mod store_owner;
 mod store_publication;
@@ -116,6 +117,7 @@ pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
         store_claim::CHECKS,
         store_close::CHECKS,
         store_due::CHECKS,
+        store_keep::CHECKS,
         store_lease::CHECKS,
         store_owner::CHECKS,
         store_publication::CHECKS,

@@ -21,6 +21,7 @@ checks!(StoreCase:
     a_job_that_was_not_recorded_holds_no_unique_key,
     one_batch_of_alterations_is_answered_in_order,
     empty_batches_are_answered_with_nothing,
+    a_batch_of_12000_is_answered_in_order,
 );
 
 /// Proves S1, S3, S30, S31.
@@ -264,4 +265,40 @@ async fn empty_batches_are_answered_with_nothing(case: StoreCase) {
     assert!(case.claim_all(&[], owner, 10).await.is_empty());
     index.watch(Duration::ZERO).await.unwrap();
     assert_eq!(case.state_of(job.id).await, JobState::Ready);
+}
+
+/// Proves S3, S11, S30, S40.
+async fn a_batch_of_12000_is_answered_in_order(case: StoreCase) {
+    let jobs: Vec<Job> = (0..12_000).map(|_| case.job()).collect();
+    // Every seventh is known already, and every eleventh is never recorded.
+    let known: Vec<Job> = jobs.iter().step_by(7).cloned().collect();
+    case.record(&known, None).await;
+    let unknown = |n: usize| n % 11 == 10;
+    let recorded = |(n, _): &(usize, &Job)| !unknown(*n) || n % 7 == 0;
+    let batch = jobs.iter().enumerate().filter(recorded);
+    let records = batch.clone().map(|(_, job)| case.new_record(job));
+    let answers = case.store.jobs().record(records.collect(), None).await;
+    for ((n, job), answer) in batch.zip(answers) {
+        let expected = match n % 7 {
+            0 => Recorded::Duplicate(job.id),
+            _ => Recorded::New,
+        };
+        assert_eq!(answer.unwrap(), expected, "the {n}th");
+    }
+    let owner = case.owner().await.id;
+    let claims: Vec<(&Job, u32)> = jobs.iter().map(|job| (job, 1)).collect();
+    let answers = case.claim_all(&claims, owner, 10).await;
+    assert_eq!(answers.len(), jobs.len());
+    let ends = jobs.iter().map(|job| settle_of(job, 1, success()));
+    let ends = case.store.jobs().settle(ends.collect()).await;
+    assert_eq!(ends.len(), jobs.len());
+    for (n, (claimed, settled)) in answers.into_iter().zip(ends).enumerate() {
+        let there = !unknown(n) || n % 7 == 0;
+        let words = (word(&claimed.unwrap()), settled.unwrap());
+        let expected = match there {
+            true => ("run", JobSettled::Settled(JobState::Succeeded)),
+            false => ("missing", JobSettled::Missing),
+        };
+        assert_eq!(words, expected, "the {n}th");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bananas_core::{Job, JobId, JobState, Lost};
+use bananas_core::{Alteration, Altered, ClaimAnswer, Job, JobId, JobState, Lost, QueueName};
 
 use crate::case::{HOUR, StoreCase};
 use crate::check::checks;
@@ -21,6 +21,8 @@ checks!(StoreCase:
     a_scheduler_dropped_between_due_and_publish_loses_no_job,
     a_due_job_that_has_expired_is_moved_and_not_returned,
     what_waits_for_a_later_time_is_not_moved,
+    a_retried_job_is_published_as_a_new_copy_whatever_became_of_it,
+    due_jobs_of_all_queues_are_moved_and_the_earliest_of_all_is_next,
 );
 
 /// Records so many jobs and lets their time come.
@@ -217,4 +219,57 @@ async fn what_waits_for_a_later_time_is_not_moved(case: StoreCase) {
         due.now = at;
         assert_eq!(case.here().due(due).await.moved, 1);
     }
+}
+
+/// Proves S1, S50, S64.
+async fn a_retried_job_is_published_as_a_new_copy_whatever_became_of_it(case: StoreCase) {
+    use JobState::{Cancelled, Dead, Expired, Retrying, Scheduled};
+    for state in [Scheduled, Retrying, Dead, Cancelled, Expired] {
+        let job = case.job_in(state).await;
+        let before = case.found(job.id).await.standing;
+        let altered = case.here().alter(job.id, Alteration::Retry).await;
+        assert_eq!(altered, Altered::Done(Scheduled), "{state}");
+        let page = case.here().due(case.due(Some(case.publication()))).await;
+        let copies: Vec<_> = page.jobs.iter().map(|job| (job.job.id, job.copy)).collect();
+        assert_eq!(copies, [(job.id, before.copy + 1)], "{state}");
+        let owner = case.owner().await.id;
+        let answer = case.claim(&job, owner, 1).await;
+        let attempt = match state {
+            Retrying => 2,
+            _ => 1,
+        };
+        let run = ClaimAnswer::Run {
+            epoch: before.epoch + 1,
+            attempt,
+            crashes: 0,
+        };
+        assert_eq!(answer, run, "{state}");
+        let standing = case.found(job.id).await.standing;
+        assert_eq!((standing.finished_at, standing.reason), (None, None));
+    }
+}
+
+/// Proves S50.
+async fn due_jobs_of_all_queues_are_moved_and_the_earliest_of_all_is_next(case: StoreCase) {
+    let now = case.env.now();
+    let mut jobs: Vec<Job> = (0..30).map(|_| case.job()).collect();
+    for (n, job) in (0..).zip(&mut jobs) {
+        job.queue = QueueName::new(format!("queue.{}", n % 3)).unwrap();
+        job.run_at = Some(now + HOUR + Duration::from_secs(n));
+    }
+    case.record(&jobs, None).await;
+    let mut due = case.due(Some(case.publication()));
+    due.now = now + HOUR + Duration::from_secs(9);
+    due.max = 8;
+    let first = case.here().due(due.clone()).await;
+    assert_eq!((first.moved, first.more), (8, true));
+    due.publication = Some(case.publication());
+    let second = case.here().due(due).await;
+    assert_eq!((second.moved, second.more), (2, false));
+    assert_eq!(second.next, jobs[10].run_at);
+    let moved: HashSet<JobId> = [first, second]
+        .iter()
+        .flat_map(|page| page.jobs.iter().map(|job| job.job.id))
+        .collect();
+    assert_eq!(moved, jobs[..10].iter().map(|job| job.id).collect());
 }
