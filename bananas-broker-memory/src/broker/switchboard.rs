@@ -213,8 +213,12 @@ impl Switchboard {
 
     /// Removes a queue; consumers that wait on it learn that it is gone.
     pub(super) fn delete(&mut self, name: &QueueName) {
+        let inside = self.messages.iter();
+        let inside = inside.filter(|(_, message)| message.queue == *name);
+        let inside: Vec<u64> = inside.map(|(number, _)| *number).collect();
+        // One by one, so that what consumers held uses no credit any more.
+        inside.into_iter().for_each(|number| self.remove(number));
         if let Some(queue) = self.queues.remove(name) {
-            self.messages.retain(|_, message| message.queue != *name);
             self.bells.push(queue.bell);
             self.changed = true;
         }

@@ -300,3 +300,17 @@ async fn a_deleted_queue_is_gone_for_its_consumers_and_a_new_one_is_another_inca
     rig.broker.ensure(&[QueueSpec::new(queue)]).await.unwrap();
     assert_ne!(incarnation().await.remove(0).incarnation, before);
 }
+
+#[tokio::test]
+async fn what_was_deleted_with_its_queue_uses_no_credit() {
+    let rig = rig().await;
+    publish(&rig, [message(1)]).await;
+    let mut spec = ConsumerSpec::new(queue());
+    spec.credit = 1;
+    let mut consumer = rig.broker.consume(spec).await.unwrap();
+    assert_eq!(reserve(&mut consumer).await.len(), 1);
+    admin(&rig).delete(&queue()).await.unwrap();
+    rig.broker.ensure(&[QueueSpec::new(queue())]).await.unwrap();
+    publish(&rig, [message(2)]).await;
+    assert_eq!(ids(&reserve(&mut consumer).await), [id(2)]);
+}
