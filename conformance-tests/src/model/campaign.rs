@@ -166,7 +166,7 @@ impl fmt::Display for Counterexample {
         } = self;
         write!(
             f,
-            "sequence {sequence} is answered otherwise than by the model (the {after}th of this run), made shorter:\n\
+            "sequence {sequence} is answered otherwise than by the model (after {after} sequences), made shorter:\n\
              {text}\nthe whole again: BANANAS_MODEL_FIRST={sequence} BANANAS_MODEL_CASES=1"
         )
     }

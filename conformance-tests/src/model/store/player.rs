@@ -11,7 +11,7 @@ use bananas_core::{
 
 use super::jobs::Jobs;
 use super::step::{End, How, NewJob, Step as Do};
-use crate::model::{Step, VirtualStore, line};
+use crate::model::{START_MICROS, Step, VirtualStore, line};
 
 /// How long a call may take in real time. No call waits, so this is never near.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -144,14 +144,16 @@ impl Player {
                 let time = Duration::from_secs(*seconds);
                 self.env.advance(time);
                 self.model.now = self.env.now();
-                Ok(format!("{time:?} pass"))
+                Ok(format!(
+                    "{time:?} pass, it is {}",
+                    shown(Some(self.model.now))
+                ))
             }
             Do::Reopen => self.reopen().await,
         }
     }
 
     async fn record(&mut self, jobs: &[NewJob]) -> Step {
-        let now = self.env.now();
         let mut records = Vec::new();
         let mut expected = Vec::new();
         let publication = self.publication();
@@ -168,7 +170,7 @@ impl Player {
             answer.as_ref().is_ok_and(|answer| answer == expected)
         };
         let right = answers.len() == jobs.len() && answers.iter().zip(&expected).all(is);
-        let call = format!("record at {now:?} {}", call.join(", "));
+        let call = format!("record {}", call.join(", "));
         line(
             right,
             &call,
@@ -339,6 +341,12 @@ fn told(new: &NewJob) -> String {
         told.push_str(&format!(", unique {key}"));
     }
     told
+}
+
+/// A time in a few letters: since the start of the sequence.
+pub(super) fn shown(at: Option<Timestamp>) -> String {
+    let start = Timestamp::from_micros(START_MICROS);
+    at.map_or_else(|| "never".to_owned(), |at| format!("{:?}", at.since(start)))
 }
 
 /// Counted from the latest, so that most steps concern what was done a moment ago.

@@ -9,7 +9,7 @@ use bananas_core::{
 };
 
 use super::job::Job;
-use super::player::{Player, name, queue_name};
+use super::player::{Player, name, queue_name, shown as when};
 use crate::model::{Step, line};
 
 impl Player {
@@ -66,7 +66,7 @@ impl Player {
                 false,
                 &call,
                 &answer,
-                &format!("more {}, next {next:?}", count == max),
+                &format!("more {}, next {}", count == max, when(next)),
             );
         }
         self.published(&call, &page, &moved, batch)
@@ -262,5 +262,6 @@ fn shown(page: &DuePage) -> String {
     let DuePage {
         moved, more, next, ..
     } = page;
-    format!("{moved} moved, to publish {jobs:?}, more {more}, next {next:?}")
+    let next = when(*next);
+    format!("{moved} moved, to publish {jobs:?}, more {more}, next {next}")
 }
