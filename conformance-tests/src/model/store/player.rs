@@ -102,7 +102,7 @@ impl Player {
 
     async fn step(&mut self, step: &Do) -> Step {
         match step {
-            Do::Record(jobs) => self.record(jobs).await,
+            Do::Record { jobs, published } => self.record(jobs, *published).await,
             Do::Confirm { batch } => self.confirm(*batch).await,
             Do::Start {
                 owner,
@@ -153,10 +153,10 @@ impl Player {
         }
     }
 
-    async fn record(&mut self, jobs: &[NewJob]) -> Step {
+    async fn record(&mut self, jobs: &[NewJob], published: bool) -> Step {
         let mut records = Vec::new();
         let mut expected = Vec::new();
-        let publication = self.publication();
+        let publication = if published { self.publication() } else { None };
         let batch = publication.as_ref().map(|publication| publication.id);
         batch.into_iter().for_each(|batch| self.model.open(batch));
         for new in jobs {
@@ -170,7 +170,11 @@ impl Player {
             answer.as_ref().is_ok_and(|answer| answer == expected)
         };
         let right = answers.len() == jobs.len() && answers.iter().zip(&expected).all(is);
-        let call = format!("record {}", call.join(", "));
+        let call = format!(
+            "record {} in batch {:?}",
+            call.join(", "),
+            batch.map(|batch| batch.as_bytes()[0])
+        );
         line(
             right,
             &call,

@@ -10,7 +10,11 @@ pub(super) const OWNERS: u8 = 3;
 /// One step. In sequences of a fused engine `Start` takes jobs, in others it claims them.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Record(Vec<NewJob>),
+    Record {
+        jobs: Vec<NewJob>,
+        /// Whether they are about to be published, where the engine does not do without.
+        published: bool,
+    },
     Confirm {
         batch: usize,
     },
@@ -112,7 +116,8 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> + Clone {
     let wish = prop_oneof![Just(Wish::Cancel), Just(Wish::Retry), Just(Wish::Drop)];
     let age = || prop_oneof![Just(0_u64), 1..30_u64];
     prop_oneof![
-        10 => prop::collection::vec(any_job(), 1..4).prop_map(Step::Record),
+        10 => (prop::collection::vec(any_job(), 1..4), prop::bool::weighted(0.9))
+            .prop_map(|(jobs, published)| Step::Record { jobs, published }),
         2 => (0..4_usize).prop_map(|batch| Step::Confirm { batch }),
         12 => (0..OWNERS, 0..3_usize, prop::collection::vec(any_claim(), 1..4))
             .prop_map(|(owner, suspects, claims)| Step::Start { owner, suspects, claims }),
