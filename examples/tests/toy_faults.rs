@@ -12,7 +12,7 @@ use bananas_core::{
     Broker, Consumer, ConsumerSpec, DeliveryCount, Env, ErrorKind, JobId, Publish, Published,
     QueueName, QueueSpec, RawMessage, Result, Settle, Settled, Settlement, Status, TokioEnv,
 };
-use conformance_tests::fault::{Ready, ServerProcess, ServerSpec};
+use conformance_tests::fault::{Proxy, Ready, ServerProcess, ServerSpec};
 use examples::toy::{ToyBroker, ToyConfig};
 use tempfile::TempDir;
 
@@ -227,6 +227,25 @@ async fn a_frozen_server_costs_no_more_than_the_patience_and_the_client_recovers
 
 #[tokio::test]
 async fn a_lost_answer_to_a_poll_comes_again_as_the_same_delivery() {
+    let server = Server::start().await;
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    let proxy = Proxy::start(&env, server.process.address()).unwrap();
+    let rig = Rig::connect(proxy.address(), Duration::from_secs(5));
+    let rig = rig.await.unwrap();
+    let id = rig.confirmed().await;
+    let mut consumer = rig.consumer(DEADLINE).await;
+    proxy.drop_reply_after(b"Poll");
+    let delivery = consumer.reserve(1, DEADLINE).await.unwrap().remove(0);
+    assert_eq!(proxy.counts().faults, 1, "the answer was lost");
+    assert_eq!(
+        (delivery.message.id, delivery.count),
+        (Some(id), DeliveryCount::Exact(1))
+    );
+    assert_eq!(rig.settle(&delivery.receipt).await.unwrap(), Settled::Done);
+}
+
+#[tokio::test]
+async fn a_poll_that_is_given_up_while_the_server_dies_loses_no_delivery() {
     let mut server = Server::start().await;
     let rig = Rig::to(&server).await;
     let mut consumer = rig.consumer(DEADLINE).await;
