@@ -15,8 +15,9 @@
 //! 5. *`cargo test -p examples --test toy`*. What the toy cannot do stands in its `Capabilities`: it does not
 //!    notice an id that is published again.
 //!
-//! What it leaves out: the log only grows; anybody who reaches the port may do anything; and a restart gives
-//! every lease its full length again, since the server's monotonic clock does not outlive it.
+//! What it leaves out: the log only grows; anybody who reaches the port may do anything; one `reserve` brings
+//! about 4 MiB at most; and a restart gives every lease its full length again, since the server's monotonic
+//! clock does not outlive it.
 //!
 //! ```no_run
 //! use std::sync::Arc;
