@@ -49,7 +49,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts this program again.
+    /// Starts this program again. Its input ends when this process does, however that ends, and it with it.
     pub(crate) fn start(env: &Arc<dyn Env>, part: &Part, variables: Vec<(String, String)>) -> Self {
         let Part {
             backend,
@@ -66,7 +66,7 @@ impl Child {
                 format!("{backend} {side} {namespace} {role} {number}"),
             )
             .envs(variables)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
         let mut process = command.spawn().expect("a child process");

@@ -75,7 +75,7 @@ impl Suite {
             let open = async move || BrokerCase::open(opened, check.name).await;
             self.add("broker", check, &offer, move || Box::pin(open()));
         }
-        self.finish("broker", harness.as_ref(), names(checks::broker()))
+        self.finish("broker", harness.as_ref(), &names(checks::broker()))
     }
 
     /// Adds the checks of a state store.
@@ -87,7 +87,7 @@ impl Suite {
             let open = async move || StoreCase::open(opened, check.name).await;
             self.add("store", check, &offer, move || Box::pin(open()));
         }
-        self.finish("store", harness.as_ref(), names(checks::store()))
+        self.finish("store", harness.as_ref(), &names(checks::store()))
     }
 
     /// Adds the checks of a ledger.
@@ -109,7 +109,7 @@ impl Suite {
             let open = async move || LedgerCase::open(opened, check.name).await;
             self.add("ledger", check, &offer, move || Box::pin(open()));
         }
-        self.finish("ledger", harness.as_ref(), names(checks::ledger()))
+        self.finish("ledger", harness.as_ref(), &names(checks::ledger()))
     }
 
     /// Adds the checks of what the `SplitLedger` makes of a broker and a store.
@@ -121,11 +121,16 @@ impl Suite {
             let open = async move || SplitCase::open(opened).await;
             self.add("split", check, &offer, move || Box::pin(open()));
         }
-        self.finish("split", harness.as_ref(), names(checks::split()))
+        self.finish("split", harness.as_ref(), &names(checks::split()))
     }
 
     /// Ends this process when it has played the part that it was started for.
     fn play(&self, part: impl Future<Output = ()>) -> ! {
+        // The input ends when the process that started this one does, even if that was killed.
+        self.runtime.spawn_blocking(|| {
+            let read = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            std::process::exit(i32::from(read.is_err()));
+        });
         self.runtime.block_on(part);
         std::process::exit(0)
     }
@@ -165,7 +170,7 @@ impl Suite {
     }
 
     /// Adds a failure for each known failure that names no check.
-    fn finish(mut self, side: &'static str, backend: &dyn Backend, names: Vec<&str>) -> Self {
+    fn finish(mut self, side: &'static str, backend: &dyn Backend, names: &[&str]) -> Self {
         for known in backend.known_failures() {
             let mine = known.check.split_once("::").filter(|(of, _)| *of == side);
             if mine.is_some_and(|(_, check)| !names.contains(&check)) {
