@@ -6,7 +6,7 @@ use std::time::Duration;
 use bananas_core::{
     Broker, Due, DuePage, Env, JobId, JobRef, JobSettle, JobSettled, JobStore, ManualEnv,
     NewRecord, Outcome, Owner, OwnerId, Priority, Publication, QueueName, Recorded, Standing,
-    StateStore, Taken, TaskName, Timestamp, TokioEnv, Track,
+    StateStore, Tags, Taken, TaskName, Timestamp, TokioEnv, Track,
 };
 use bytes::Bytes;
 
@@ -134,6 +134,7 @@ pub(crate) fn job(n: u64) -> NewRecord {
         task: TaskName::new("email.welcome").unwrap(),
         priority: Priority::DEFAULT,
         track: Track::Full,
+        tags: Tags::default(),
         body: Bytes::from_static(b"{}"),
         created_at: Timestamp::default(),
         standing: Standing::new(Timestamp::default(), None, None),

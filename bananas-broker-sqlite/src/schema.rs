@@ -8,7 +8,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::error::Error;
 
 /// Step n brings a file from version n - 1 to version n.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_jobs.sql")];
+pub(crate) const STEPS: [&str; 2] = [
+    include_str!("migrations/0001_jobs.sql"),
+    include_str!("migrations/0002_filters.sql"),
+];
 
 /// Marks our files for `file(1)` and for other programs: "Bnns".
 const APPLICATION_ID: i32 = 0x426e_6e73;

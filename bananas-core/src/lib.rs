@@ -39,7 +39,7 @@ pub use self::error::{Error, ErrorKind, Result, Status};
 pub use self::id::{BatchId, JobId, OwnerId};
 pub use self::job::{
     Args, AttemptError, DeadReason, ErrorCause, Job, JobRef, JobState, MAX_ERROR_BYTES,
-    MAX_ERRORS_KEPT, Unique,
+    MAX_ERRORS_KEPT, MAX_TAG_BYTES, MAX_TAGS, Tag, Tags, Unique,
 };
 pub use self::ledger::{
     Accepted, Chore, Claimed, FusedLedger, Ledger, LedgerInfo, Source, SourceSpec, SplitLedger,
@@ -51,7 +51,7 @@ pub use self::store::{
     Alteration, Altered, CRASH_LIMIT, Claim, ClaimAnswer, ClaimRequest, Claimant, Cursor, Due,
     DuePage, JobFilter, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Lost,
     NewRecord, Outcome, Owner, OwnerRow, Prune, Publication, Recorded, Renewed, Republish,
-    Standing, StateCount, StateStore, StoreInfo, TakeStore, Taken, Taker,
+    SearchText, Searched, Standing, StateCount, StateStore, StoreInfo, TakeStore, Taken, Taker,
 };
 pub use self::task::{Task, TaskOptions};
 pub use self::time::{Tick, Timestamp};

@@ -56,4 +56,6 @@ pub struct TaskOptions {
     pub timeout: Option<Duration>,
     /// What the state store keeps; the library's default is [`Track::Full`].
     pub track: Option<Track>,
+    /// Labels of all its jobs, beside those of the enqueue call.
+    pub tags: &'static [&'static str],
 }

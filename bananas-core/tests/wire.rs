@@ -88,6 +88,32 @@ fn arguments_keep_their_bytes() {
 }
 
 #[test]
+fn tags_arrive_sorted_and_what_is_no_tag_says_why() {
+    let (_, bytes) = fixtures()
+        .into_iter()
+        .find(|(path, _)| path.ends_with("tags.json"))
+        .unwrap();
+    let tags: Vec<String> = decode("default", &bytes)
+        .unwrap()
+        .tags
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(tags, ["customer:42", "größe \"XL\"", "mail"]);
+    for (list, expected) in [
+        (r#"[""]"#, "empty"),
+        (r#"["a\nb"]"#, "control"),
+        ("[1]", "string"),
+    ] {
+        let body = format!(
+            r#"{{"v":1,"id":"0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f","task":"a","args":1,"tags":{list}}}"#
+        );
+        let reason = decode("default", body.as_bytes()).unwrap_err();
+        assert!(reason.contains(expected), "{list}: {reason}");
+    }
+}
+
+#[test]
 fn the_queue_a_message_was_taken_from_is_its_queue() {
     let (_, bytes) = fixtures()
         .into_iter()

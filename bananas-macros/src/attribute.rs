@@ -9,18 +9,19 @@ use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Error, Lit, Result, Token, Type};
+use syn::{Attribute, DeriveInput, Error, ExprArray, Lit, Result, Token, Type};
 
 use crate::value::{self, Refused};
 
 /// What `#[task(..)]` may say, each with an example for the error texts.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("name", "name = \"email.welcome\""),
     ("queue", "queue = \"mail\""),
     ("max_attempts", "max_attempts = 5"),
     ("timeout", "timeout = \"30s\""),
     ("priority", "priority = 70"),
     ("track", "track = \"outcome\""),
+    ("tags", "tags = [\"mail\", \"onboarding\"]"),
     ("output", "output = Receipt"),
 ];
 
@@ -33,6 +34,7 @@ pub(crate) struct TaskAttribute {
     pub(crate) timeout: Option<Duration>,
     pub(crate) priority: Option<u8>,
     pub(crate) track: Option<&'static str>,
+    pub(crate) tags: Vec<String>,
     pub(crate) output: Option<Type>,
 }
 
@@ -109,7 +111,11 @@ impl Reader {
         if key == "output" {
             self.read.output = Some(values.parse()?);
         } else {
-            let tokens = self.value(&key, example, values)?;
+            let tokens = if key == "tags" {
+                self.tags(example, values)?
+            } else {
+                self.value(&key, example, values)?
+            };
             if tokens.is_empty() {
                 return Err(meta.error(format!("`{key}` needs a value: `{example}`")));
             }
@@ -129,13 +135,33 @@ impl Reader {
             Err(_) => (rest_of_entry(values)?, Err(Refused::Kind)),
         };
         if let (Err(refused), false) = (set, tokens.is_empty()) {
-            let text = match refused {
-                Refused::Value(why) => why,
-                Refused::Kind => format!("`{key}` is written like this: `{example}`"),
-            };
-            self.report(Error::new_spanned(&tokens, text));
+            self.refuse(key, example, &tokens, refused);
         }
         Ok(tokens)
+    }
+
+    /// Reads a list of tags, and answers what stands in its place.
+    fn tags(&mut self, example: &str, values: ParseStream<'_>) -> Result<TokenStream> {
+        let tokens = rest_of_entry(values)?;
+        let list: std::result::Result<ExprArray, _> = syn::parse2(tokens.clone());
+        let read = match &list {
+            Ok(list) => value::tags(list),
+            Err(_) => Err(Refused::Kind),
+        };
+        match read {
+            Ok(tags) => self.read.tags = tags,
+            Err(refused) if !tokens.is_empty() => self.refuse("tags", example, &tokens, refused),
+            Err(_) => {}
+        }
+        Ok(tokens)
+    }
+
+    fn refuse(&mut self, key: &str, example: &str, tokens: &TokenStream, refused: Refused) {
+        let text = match refused {
+            Refused::Value(why) => why,
+            Refused::Kind => format!("`{key}` is written like this: `{example}`"),
+        };
+        self.report(Error::new_spanned(tokens, text));
     }
 
     fn set(&mut self, key: &str, lit: &Lit) -> std::result::Result<(), Refused> {
@@ -208,6 +234,7 @@ mod tests {
         let task = read(&quote! {
             #[task(name = "email.welcome", queue = "mail", max_attempts = 5, timeout = "30s")]
             #[task(priority = 70, track = "none", output = HashMap<String, u32>,)]
+            #[task(tags = ["mail", "a b"])]
         })
         .unwrap();
         assert_eq!(task.name, "email.welcome");
@@ -216,6 +243,7 @@ mod tests {
         assert_eq!(task.timeout, Some(Duration::from_secs(30)));
         assert_eq!(task.priority, Some(70));
         assert_eq!(task.track, Some("None"));
+        assert_eq!(task.tags, ["mail", "a b"]);
         assert!(task.output.is_some());
     }
 
@@ -244,7 +272,7 @@ mod tests {
     fn every_mistake_is_reported_at_once() {
         let text = errors(&quote! {
             #[task(name = "a b", queue = "", max_attempts = 0, timeout = "soon", priority = 101)]
-            #[task(track = "some", nam = "c", name = "d")]
+            #[task(track = "some", tags = ["ok", ""], nam = "c", name = "d")]
         });
         let words = [
             "task name \"a b\" contains ' '",
@@ -253,6 +281,7 @@ mod tests {
             "\"soon\" is not a duration",
             "priority 101 is out of range",
             "track \"some\" is unknown",
+            "a tag cannot be empty",
             "did you mean `name`?",
             "`name` is given twice",
         ];
@@ -269,6 +298,12 @@ mod tests {
             (quote! { timeout = 30 }, "`timeout = \"30s\"`"),
             (quote! { timeout = Duration::from_secs(3) }, "\"30s\""),
             (quote! { max_attempts = "5" }, "`max_attempts = 5`"),
+            (
+                quote! { tags = "mail" },
+                "`tags = [\"mail\", \"onboarding\"]`",
+            ),
+            (quote! { tags = [5] }, "`tags = [\"mail\", \"onboarding\"]`"),
+            (quote! { tags = }, "`tags = [\"mail\", \"onboarding\"]`"),
             (quote! { priority }, "`priority = 70`"),
             (quote! { priority = }, "`priority = 70`"),
             (quote! { "email.welcome" }, "`name = \"email.welcome\"`"),

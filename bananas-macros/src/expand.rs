@@ -23,6 +23,7 @@ pub(crate) fn task(input: &DeriveInput) -> Result<TokenStream> {
     let max_attempts = optional(task.max_attempts.map(|attempts| quote! { #attempts }));
     let timeout = optional(task.timeout.map(duration));
     let track = optional(task.track.map(track));
+    let tags = &task.tags;
     Ok(quote! {
         #[automatically_derived]
         impl ::bananas::Task for #ident {
@@ -35,6 +36,7 @@ pub(crate) fn task(input: &DeriveInput) -> Result<TokenStream> {
                     max_attempts: #max_attempts,
                     timeout: #timeout,
                     track: #track,
+                    tags: &[#(#tags),*],
                 }
             }
         }

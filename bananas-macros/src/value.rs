@@ -5,10 +5,16 @@
 
 use std::time::Duration;
 
-use syn::{Lit, LitInt};
+use syn::{Expr, ExprArray, Lit, LitInt};
 
 /// The longest allowed name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
+
+/// The longest allowed tag, in bytes.
+const MAX_TAG_BYTES: usize = 64;
+
+/// The most tags a job may have.
+const MAX_TAGS: usize = 16;
 
 /// The most urgent priority.
 const MAX_PRIORITY: u8 = 100;
@@ -63,6 +69,43 @@ pub(crate) fn name(what: &str, lit: &Lit) -> Checked<String> {
             "{what} name {name:?} contains {bad:?}; letters, digits and _ . : - are allowed"
         )),
         None => Ok(name),
+    }
+}
+
+/// The tags of its jobs.
+pub(crate) fn tags(list: &ExprArray) -> Checked<Vec<String>> {
+    let mut tags = Vec::new();
+    for element in &list.elems {
+        let Expr::Lit(element) = element else {
+            return Err(Refused::Kind);
+        };
+        tags.push(tag(&element.lit)?);
+    }
+    if tags.len() > MAX_TAGS {
+        return refuse(format!(
+            "{} tags are more than the {MAX_TAGS} a job may have",
+            tags.len()
+        ));
+    }
+    Ok(tags)
+}
+
+fn tag(lit: &Lit) -> Checked<String> {
+    let tag = text(lit)?;
+    if tag.is_empty() {
+        return refuse("a tag cannot be empty".to_owned());
+    }
+    if tag.len() > MAX_TAG_BYTES {
+        return refuse(format!(
+            "this tag has {} bytes, more than the {MAX_TAG_BYTES} allowed",
+            tag.len()
+        ));
+    }
+    match tag.chars().find(|c| c.is_control()) {
+        Some(bad) => refuse(format!(
+            "tag {tag:?} contains {bad:?}; control characters are not allowed"
+        )),
+        None => Ok(tag),
     }
 }
 
@@ -132,6 +175,17 @@ mod tests {
             let ours = name("task", &string(text)).is_ok();
             assert_eq!(ours, bananas_core::TaskName::new(text).is_ok(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn tags_are_those_that_the_core_accepts() {
+        let longest = "t".repeat(MAX_TAG_BYTES);
+        let too_long = "t".repeat(MAX_TAG_BYTES + 1);
+        for text in ["customer:42", "größe XL", &longest, "", "a\nb", &too_long] {
+            let ours = tag(&string(text)).is_ok();
+            assert_eq!(ours, bananas_core::Tag::new(text).is_ok(), "{text:?}");
+        }
+        assert_eq!(MAX_TAGS, bananas_core::MAX_TAGS);
     }
 
     #[test]

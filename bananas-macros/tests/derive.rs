@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
     timeout = "1m 30s",
     priority = 70,
     track = "outcome",
+    tags = ["customer", "mail"],
     output = Vec<(String, u32)>
 )]
 struct Welcome {
@@ -47,6 +48,7 @@ fn every_key_arrives_in_the_trait() {
         max_attempts: Some(5),
         timeout: Some(Duration::from_secs(90)),
         track: Some(Track::Outcome),
+        tags: &["customer", "mail"],
     };
     assert_eq!(Welcome::options(), options);
     let _: <Welcome as Task>::Output = vec![("one".to_owned(), 1)];

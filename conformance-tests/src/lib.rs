@@ -31,6 +31,7 @@ mod model;
 mod outcome;
 mod outcomes;
 mod patience;
+mod population;
 mod probe;
 mod race;
 mod report;

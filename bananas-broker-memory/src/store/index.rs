@@ -14,6 +14,9 @@ use super::table::Table;
 /// How many rows a query looks at before it lets others have the lock.
 const STRETCH: usize = 10_000;
 
+/// After how many stretches a page ends, full or not.
+const STRETCHES: usize = 10;
+
 #[async_trait]
 impl JobIndex for MemoryStore {
     async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<JobRecord>>> {
@@ -32,16 +35,17 @@ impl JobIndex for MemoryStore {
         // One more than asked for, to know whether there is a next page.
         let wanted = max.max(1) + 1;
         let mut jobs = Vec::new();
-        let mut cursor = after;
-        loop {
-            cursor = self.with(|table| table.look(filter, cursor, wanted, &mut jobs))?;
-            if cursor.is_none() || jobs.len() >= wanted {
+        let mut next = after;
+        for _ in 0..STRETCHES {
+            next = self.with(|table| table.look(filter, next, wanted, &mut jobs))?;
+            if next.is_none() || jobs.len() >= wanted {
                 break;
             }
         }
-        let more = jobs.len() >= wanted;
-        jobs.truncate(max.max(1));
-        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id));
+        if jobs.len() >= wanted {
+            jobs.truncate(max.max(1));
+            next = jobs.last().map(|job| Cursor(job.id));
+        }
         Ok(JobPage { jobs, next })
     }
 

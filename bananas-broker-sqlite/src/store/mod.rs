@@ -2,6 +2,7 @@
 
 mod alter;
 mod claim;
+mod dated;
 mod due;
 mod index;
 mod jobs;
@@ -11,6 +12,7 @@ mod prune;
 mod query;
 mod record;
 mod row;
+mod scan;
 mod settle;
 mod take;
 mod taker;

@@ -1,16 +1,26 @@
 //! Looking at jobs: by id, by filter, and in numbers.
 
 use bananas_core::{
-    Cursor, JobFilter, JobId, JobPage, JobRecord, JobState, QueueName, StateCount, TaskName,
+    AttemptError, Cursor, JobFilter, JobId, JobPage, JobRecord, JobState, SearchText, Searched,
+    StateCount,
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::row::{record, record_columns};
-use crate::columns::{Columns, limit};
+use super::row::{record, record_columns, tags};
+use super::scan::{self, Scan};
+use super::settle::load_record;
+use crate::columns::Columns;
 use crate::error::Error;
 
 const GET: &str = concat!("SELECT ", record_columns!(), " FROM jobs WHERE id = ?1");
+const SEARCHED: &str = "SELECT task, tags, errors, body FROM jobs WHERE seq = ?1";
 const COUNTS: &str = "SELECT queue, state, jobs FROM counts WHERE jobs > 0";
+
+/// How many jobs a page looks at before it ends, full or not: a tenth of a second.
+const MAX_JOBS: u64 = 100_000;
+
+/// How many bytes of bodies it searches, likewise.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The records with these ids, in order.
 pub(super) fn get(connection: &Connection, ids: &[JobId]) -> Result<Vec<Option<JobRecord>>, Error> {
@@ -26,58 +36,60 @@ pub(super) fn query(
     after: Option<Cursor>,
     max: usize,
 ) -> Result<JobPage, Error> {
-    // One more than asked for tells whether there is a next page.
-    let after = after.map(|Cursor(id)| id);
-    let mut statement = connection.prepare_cached(&select(filter, after))?;
-    let rows = statement.query_map(
-        (
-            after.as_ref().map(JobId::as_bytes),
-            filter.queue.as_ref().map(QueueName::as_str),
-            filter.task.as_ref().map(TaskName::as_str),
-            limit(max.saturating_add(1)),
-        ),
-        record,
-    )?;
-    let mut jobs: Vec<JobRecord> = rows.collect::<rusqlite::Result<_>>()?;
-    let more = jobs.len() > max;
-    jobs.truncate(max);
-    let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id));
-    Ok(JobPage { jobs, next })
+    let mut page = JobPage::default();
+    let Some(walk) = scan::choose(connection, filter, &counts(connection)?)? else {
+        return Ok(page);
+    };
+    let scan = Scan::new(filter, after.map(|Cursor(id)| id), walk);
+    let mut statement = connection.prepare_cached(&scan.sql)?;
+    let mut rows = statement.query(params_from_iter(scan.values))?;
+    let mut search = connection.prepare_cached(SEARCHED)?;
+    let (mut jobs, mut bytes) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::new(row);
+        let id = columns.some_id(JobId::from_slice)?;
+        let seq = columns.number()?;
+        let mut passes = columns.number::<i64>()? != 0;
+        if let Some(text) = filter.text.as_ref().filter(|_| passes) {
+            let (found, size) = search.query_row([seq], |row| is_in(text, id, row))?;
+            passes = found;
+            bytes += size;
+        }
+        if passes {
+            let record = load_record(connection, seq)?;
+            // The core has the last word.
+            if filter.matches(&record) {
+                if page.jobs.len() >= max.max(1) {
+                    page.next = page.jobs.last().map(|job| Cursor(job.id));
+                    break;
+                }
+                page.jobs.push(record);
+            }
+        }
+        jobs += 1;
+        if jobs >= MAX_JOBS || bytes >= MAX_BYTES {
+            page.next = Some(Cursor(id));
+            break;
+        }
+    }
+    Ok(page)
 }
 
-/// Conditions are written only where they restrict, so that SQLite finds its way: along the ids, or along the
-/// index of what is rare.
-fn select(filter: &JobFilter, after: Option<JobId>) -> String {
-    let mut sql = concat!("SELECT ", record_columns!(), " FROM jobs").to_owned();
-    sql.push_str(match filter.states.as_slice() {
-        // These are few among many; the others are found soon by going through the newest.
-        [JobState::Dead] => " INDEXED BY jobs_dead",
-        [JobState::Running] => " INDEXED BY jobs_running",
-        _ => "",
+/// Whether a text is in the job of this row of [`SEARCHED`], and how many bytes had to be looked at.
+fn is_in(text: &SearchText, id: JobId, row: &Row<'_>) -> rusqlite::Result<(bool, usize)> {
+    let mut columns = Columns::new(row);
+    let task = columns.text()?.unwrap_or_default();
+    let tags = tags(&mut columns)?;
+    let errors: Vec<AttemptError> = columns.parsed(|text| serde_json::from_str(text))?;
+    let body = columns.raw()?.as_blob()?;
+    let found = text.is_in(&Searched {
+        id,
+        task,
+        tags: &tags,
+        last_error: errors.last().map(|error| error.message.as_str()),
+        body,
     });
-    let mut conditions = Vec::new();
-    if after.is_some() {
-        conditions.push("id < ?1".to_owned());
-    }
-    if !filter.states.is_empty() {
-        let states = filter
-            .states
-            .iter()
-            .map(|state| format!("state = '{state}'"));
-        conditions.push(format!("({})", states.collect::<Vec<_>>().join(" OR ")));
-    }
-    if filter.queue.is_some() {
-        conditions.push("queue = ?2".to_owned());
-    }
-    if filter.task.is_some() {
-        conditions.push("task = ?3".to_owned());
-    }
-    if !conditions.is_empty() {
-        sql.push_str(" WHERE ");
-        sql.push_str(&conditions.join(" AND "));
-    }
-    sql.push_str(" ORDER BY id DESC LIMIT ?4");
-    sql
+    Ok((found, body.len()))
 }
 
 /// Counts by queue and state, in the order of names and of a job's life.
@@ -101,31 +113,4 @@ fn order(state: JobState) -> Option<usize> {
 }
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 1] = [GET];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_later_page_starts_where_the_former_ended() {
-        let place = Connection::open_in_memory().unwrap();
-        place
-            .execute_batch(include_str!("../migrations/0001_jobs.sql"))
-            .unwrap();
-        let id = JobId::from_slice(&[1; 16]);
-        for (states, step) in [
-            (vec![], "(id<?)"),
-            (vec![JobState::Ready, JobState::Dead], "(id<?)"),
-            (vec![JobState::Dead], "jobs_dead"),
-            (vec![JobState::Running], "jobs_running"),
-        ] {
-            let mut filter = JobFilter::default();
-            filter.states = states;
-            filter.queue = Some(QueueName::default_queue());
-            let sql = format!("EXPLAIN QUERY PLAN {}", select(&filter, id));
-            let plan: String = place.query_row(&sql, [0; 4], |row| row.get(3)).unwrap();
-            assert!(plan.contains(step), "{sql}\n{plan}");
-        }
-    }
-}
+pub(crate) const STATEMENTS: [&str; 2] = [GET, SEARCHED];

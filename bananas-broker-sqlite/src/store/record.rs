@@ -3,7 +3,8 @@
 use bananas_core::{BatchId, JobId, NewRecord, OwnerId, Publication, Recorded, Result, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use super::row::errors_json;
+use super::dated::is_dated;
+use super::row::{errors_json, tags_json};
 use crate::boot_clock::micros;
 use crate::columns::{Columns, signed};
 use crate::engine::MAX_VALUE;
@@ -12,9 +13,11 @@ use crate::transaction::Transaction;
 
 const INSERT: &str = "INSERT INTO jobs (id, queue, task, state, priority, track, epoch, failed_attempts, crashes,
     copy, owner, claimed_copy, claimed_delivery, run_at, expires_at, cancel_requested, created_at, finished_at,
-    reason, batch, errors, result, body)
+    reason, batch, errors, result, body, tags, dated)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-    ?22, ?23) ON CONFLICT (id) DO NOTHING";
+    ?22, ?23, ?24, ?25) ON CONFLICT (id) DO NOTHING";
+/// A tag of a job that was deleted by somebody who does without triggers may be left behind.
+const ADD_TAG: &str = "INSERT INTO job_tags (tag, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 const IS_KNOWN: &str = "SELECT 1 FROM jobs WHERE id = ?1";
 const HOLDER: &str = "SELECT id FROM unique_keys WHERE queue = ?1 AND key = ?2 AND expires_at > ?3";
 const RESERVE_KEY: &str =
@@ -80,6 +83,10 @@ fn record_one(
             expires_at,
         ))?;
     }
+    for tag in &job.tags {
+        tx.sql(ADD_TAG)?
+            .execute((tag.as_str(), job.id.as_bytes()))?;
+    }
     tx.moved(&job.queue, None, Some(job.standing.state));
     Ok(Ok(Recorded::New))
 }
@@ -135,9 +142,12 @@ fn insert(
         errors_json(&job.errors),
         job.result.as_deref(),
         &*job.body,
+        tags_json(&job.tags),
+        is_dated(job.id, job.created_at),
     ])?;
     Ok(inserted)
 }
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 5] = [INSERT, IS_KNOWN, HOLDER, RESERVE_KEY, OPEN_BATCH];
+pub(crate) const STATEMENTS: [&str; 6] =
+    [INSERT, ADD_TAG, IS_KNOWN, HOLDER, RESERVE_KEY, OPEN_BATCH];

@@ -2,7 +2,7 @@
 
 use bananas_core::{
     AttemptError, DeadReason, JobId, JobRecord, JobState, NewRecord, OwnerId, Priority, QueueName,
-    Standing, Timestamp, Track,
+    Standing, Tags, Timestamp, Track,
 };
 use rusqlite::Row;
 
@@ -22,7 +22,7 @@ macro_rules! standing_columns {
 macro_rules! record_columns {
     () => {
         concat!(
-            "id, queue, task, priority, track, body, created_at, started_at, errors, result, note, ",
+            "id, queue, task, priority, track, body, created_at, started_at, errors, result, note, tags, ",
             crate::store::row::standing_columns!()
         )
     };
@@ -93,12 +93,14 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     let errors: Vec<AttemptError> = columns.parsed(|text| serde_json::from_str(text))?;
     let result = columns.optional_bytes()?;
     let note = columns.text()?.map(str::to_owned);
+    let tags = tags(&mut columns)?;
     let new = NewRecord {
         id,
         queue,
         task,
         priority,
         track,
+        tags,
         body,
         created_at,
         standing: standing(&mut columns)?,
@@ -110,6 +112,20 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     record.started_at = started_at;
     record.note = note;
     Ok(record)
+}
+
+/// Reads the next column as tags.
+pub(super) fn tags(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Tags> {
+    columns.parsed(|text| serde_json::from_str(text))
+}
+
+/// Tags as JSON for people and for [`record`]; none is NULL.
+pub(super) fn tags_json(tags: &Tags) -> Option<String> {
+    if tags.is_empty() {
+        return None;
+    }
+    // Text always has a JSON form.
+    serde_json::to_string(tags).ok()
 }
 
 /// Reads the next column as a priority.

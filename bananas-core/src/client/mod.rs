@@ -13,7 +13,7 @@ pub use self::handle::JobHandle;
 use self::batcher::Batcher;
 use crate::config::Config;
 use crate::{
-    Accepted, Args, Env, Job, JobIndex, Ledger, Priority, QueueName, Result, Task, TaskName,
+    Accepted, Args, Env, Job, JobIndex, Ledger, Priority, QueueName, Result, Tags, Task, TaskName,
     TaskOptions,
 };
 
@@ -123,6 +123,7 @@ impl Client {
             (None, Some(priority)) => Priority::new(priority)?,
             (None, None) => Priority::DEFAULT,
         };
+        job.tags = Tags::of(options.tags)?;
         let queue = self.shared.config.queues.get(&job.queue);
         job.track = config
             .and_then(|c| c.track)

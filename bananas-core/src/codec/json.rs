@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{Codec, Undecodable};
 use crate::{
-    Args, Error, ErrorKind, Job, JobId, Priority, QueueName, RawMessage, Result, TaskName,
+    Args, Error, ErrorKind, Job, JobId, Priority, QueueName, RawMessage, Result, Tags, TaskName,
     Timestamp, Track, Unique,
 };
 
@@ -121,6 +121,9 @@ impl Wire<'_> {
             map.serialize_entry("unique_key", &unique.key)?;
             map.serialize_entry("unique_for_ms", &millis(unique.lasts))?;
         }
+        if !job.tags.is_empty() {
+            map.serialize_entry("tags", &job.tags)?;
+        }
         if !job.meta.is_empty() {
             map.serialize_entry("meta", &job.meta)?;
         }
@@ -159,6 +162,7 @@ struct Fields<'a> {
     timeout_ms: Option<u64>,
     unique_key: Option<String>,
     unique_for_ms: Option<u64>,
+    tags: Option<Tags>,
     meta: Option<BTreeMap<String, String>>,
     unknown: Vec<(String, &'a RawValue)>,
 }
@@ -218,6 +222,7 @@ impl<'a> Fields<'a> {
             "timeout_ms" => self.timeout_ms = map.next_value()?,
             "unique_key" => self.unique_key = map.next_value()?,
             "unique_for_ms" => self.unique_for_ms = map.next_value()?,
+            "tags" => self.tags = map.next_value()?,
             "meta" => self.meta = map.next_value()?,
             _ => {
                 let value = map
@@ -275,6 +280,7 @@ impl<'a> Fields<'a> {
             key,
             lasts: Duration::from_millis(self.unique_for_ms.unwrap_or(0)),
         });
+        job.tags = self.tags.unwrap_or_default();
         job.meta = self.meta.unwrap_or_default();
         job.unknown = self
             .unknown

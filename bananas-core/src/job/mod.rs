@@ -3,6 +3,7 @@
 mod args;
 mod attempt;
 mod state;
+mod tags;
 mod unique;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 pub use self::args::Args;
 pub use self::attempt::{AttemptError, ErrorCause, MAX_ERROR_BYTES, MAX_ERRORS_KEPT};
 pub use self::state::{DeadReason, JobState};
+pub use self::tags::{MAX_TAG_BYTES, MAX_TAGS, Tag, Tags};
 pub use self::unique::Unique;
 
 use crate::{JobId, Priority, QueueName, TaskName, Timestamp, Track};
@@ -49,6 +51,8 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// At most one job with this key in its time.
     pub unique: Option<Unique>,
+    /// Labels by which people find it.
+    pub tags: Tags,
     /// Free text of the user's, by name; tracing context travels here too.
     pub meta: BTreeMap<String, String>,
     /// Wire fields this version does not know, kept as they came: name and raw JSON.
@@ -83,6 +87,7 @@ impl Job {
             max_attempts: None,
             timeout: None,
             unique: None,
+            tags: Tags::default(),
             meta: BTreeMap::new(),
             unknown: Vec::new(),
         }

@@ -61,8 +61,14 @@ pub trait JobIndex: Send + Sync + fmt::Debug {
     /// The records with these ids, in order. **S60** What was recorded is found at once.
     async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<JobRecord>>>;
 
-    /// A page of records, the newest first. **S61** Following the cursors visits every job that was there
-    /// from start to end exactly once.
+    /// A page of records, the newest first.
+    ///
+    /// - **S61** Following the cursors visits every job that was there, and passed the filter, from start to end
+    ///   exactly once.
+    /// - **S66** A job is shown if and only if [`JobFilter::matches`] says so of its record.
+    /// - **S67** A text is looked for as it is: `%`, `_`, `*` and `\` stand for themselves.
+    /// - **S68** A call looks at a bounded number of jobs, so that it ends within its deadline whatever the
+    ///   filter; then the page is short, and its cursor says where to go on.
     async fn query(&self, filter: &JobFilter, after: Option<Cursor>, max: usize)
     -> Result<JobPage>;
 

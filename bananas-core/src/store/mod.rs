@@ -19,6 +19,7 @@ mod outcome;
 mod owner;
 mod publication;
 mod record;
+mod search_text;
 mod standing;
 mod take;
 
@@ -36,6 +37,7 @@ pub use self::outcome::{JobSettle, JobSettled, Outcome};
 pub use self::owner::{Owner, OwnerRow, Renewed};
 pub use self::publication::{Due, DuePage, Lost, Publication, Republish};
 pub use self::record::{JobRecord, NewRecord};
+pub use self::search_text::{SearchText, Searched};
 pub use self::standing::{CRASH_LIMIT, Claimant, Standing};
 pub use self::take::{TakeStore, Taken, Taker};
 

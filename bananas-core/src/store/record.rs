@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     AttemptError, Claim, ClaimAnswer, Claimant, ErrorCause, Job, JobId, JobRef, JobSettled,
-    JobState, Outcome, Priority, QueueName, Standing, TaskName, Timestamp, Track, Unique,
+    JobState, Outcome, Priority, QueueName, Standing, Tags, TaskName, Timestamp, Track, Unique,
 };
 
 /// A job to record.
@@ -20,6 +20,8 @@ pub struct NewRecord {
     pub priority: Priority,
     /// What is kept of it.
     pub track: Track,
+    /// Its tags.
+    pub tags: Tags,
     /// The encoded job.
     pub body: Bytes,
     /// When the client made it.
@@ -48,6 +50,8 @@ pub struct JobRecord {
     pub priority: Priority,
     /// What is kept of it.
     pub track: Track,
+    /// Its tags.
+    pub tags: Tags,
     /// The encoded job, as it was recorded.
     pub body: Bytes,
     /// When the client made it.
@@ -74,6 +78,7 @@ impl NewRecord {
             task: job.task.clone(),
             priority: job.priority,
             track: job.track,
+            tags: job.tags.clone(),
             body,
             created_at: job.created_at,
             standing: Standing::new(now, job.run_at, job.expires_at),
@@ -101,6 +106,7 @@ impl NewRecord {
             task: self.task,
             priority: self.priority,
             track: self.track,
+            tags: self.tags,
             body: self.body,
             created_at: self.created_at,
             started_at: None,

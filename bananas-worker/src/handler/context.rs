@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bananas_core::{Job, JobId, QueueName, TaskName};
+use bananas_core::{Job, JobId, QueueName, Tags, TaskName};
 
 use super::FromJob;
 use crate::runs::{Run, Stop};
@@ -79,6 +79,12 @@ impl JobContext {
     #[must_use]
     pub fn cancel_token(&self) -> CancelToken {
         CancelToken(Arc::clone(&self.0))
+    }
+
+    /// Labels of the job, sorted, as its task and the program that enqueued it gave them.
+    #[must_use]
+    pub fn tags(&self) -> &Tags {
+        &self.job().tags
     }
 
     /// Free text by name, as the program that enqueued the job gave it.

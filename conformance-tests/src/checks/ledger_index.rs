@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use bananas_core::{Alteration, Chore, JobFilter, JobId, JobState, QueueName, TaskName};
+use bananas_core::{
+    Alteration, Chore, JobFilter, JobId, JobState, QueueName, Tag, Tags, TaskName, Track,
+};
 
 use crate::case::LedgerCase;
 use crate::check::checks;
@@ -14,6 +16,7 @@ checks!(LedgerCase:
     counts_are_exact_after_a_mixed_life,
     paging_visits_every_job_once_while_others_are_added,
     a_filter_finds_what_it_names_and_nothing_else,
+    tags_travel_with_the_job,
     an_unknown_job_is_not_found,
     prune_forgets_only_what_ended_before,
     watch_wakes_on_a_change_by_another_client,
@@ -130,6 +133,29 @@ async fn a_filter_finds_what_it_names_and_nothing_else(case: LedgerCase) {
     assert_eq!(find(by_task).await, HashSet::from([ids[2]]));
     assert_eq!(find(by_state).await, HashSet::from([ids[3]]));
     assert_eq!(find(by_both).await, HashSet::new());
+}
+
+/// Proves S66.
+async fn tags_travel_with_the_job(case: LedgerCase) {
+    let mut worker = case.worker().await;
+    for track in [Track::Full, Track::Outcome] {
+        let mut job = case.job();
+        job.track = track;
+        job.tags = Tags::of(["mail", track.as_str()]).unwrap();
+        let tags = job.tags.clone();
+        case.enqueue(job).await;
+        let claimed = worker.one().await;
+        assert_eq!(claimed.job.tags, tags);
+        worker.succeed(std::slice::from_ref(&claimed)).await;
+        let mut filter = JobFilter::default();
+        filter.tags = vec![Tag::new(track.as_str()).unwrap()];
+        let page = case.index().query(&filter, None, 10).await.unwrap();
+        assert_eq!(page.jobs.len(), 1, "{page:?}");
+        assert_eq!(
+            (page.jobs[0].id, &page.jobs[0].tags),
+            (claimed.job.id, &tags)
+        );
+    }
 }
 
 /// Proves S60.

@@ -42,6 +42,7 @@ mod store_keep;
 mod store_lease;
 mod store_owner;
 mod store_publication;
+mod store_query;
 mod store_race;
 mod store_record;
 mod store_retention;
@@ -121,6 +122,7 @@ pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
         store_lease::CHECKS,
         store_owner::CHECKS,
         store_publication::CHECKS,
+        store_query::CHECKS,
         store_race::CHECKS,
         store_record::CHECKS,
         store_retention::CHECKS,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bananas_core::{Alteration, Altered, ErrorKind, JobFilter, JobState, Outcome, Prune};
+use bananas_core::{
+    Alteration, Altered, ErrorKind, JobFilter, JobState, Outcome, Prune, Tags, Track,
+};
 use futures::future;
 
 use super::{assert_counts, failure, taker};
@@ -117,6 +119,46 @@ async fn pruning_forgets_what_ended_long_ago_and_nothing_else() {
         .unwrap();
     assert!(gone[0].is_none() && gone[1].is_some());
     assert_counts(&place, &engine).await;
+}
+
+#[tokio::test]
+async fn the_tags_of_a_job_go_with_it_however_it_goes() {
+    let place = Place::new();
+    let engine = place.open().await;
+    let store = engine.store();
+    let owner = place.enlisted(&store).await;
+    let mut ids = Vec::new();
+    for track in [Track::None, Track::Full, Track::Full] {
+        let mut job = place.job();
+        job.track = track;
+        job.tags = Tags::of(["mail", "größe \"XL\""]).unwrap();
+        ids.push(job.id);
+        let recorded = store.jobs().record(vec![place.new_record(&job)], None);
+        recorded.await.remove(0).unwrap();
+    }
+    let file = rusqlite::Connection::open(place.config().path).unwrap();
+    let rows = || -> i64 {
+        file.query_row("SELECT count(*) FROM job_tags", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(rows(), 6);
+    let taken = take(&mut taker(&engine, &owner), 2).await;
+    settle_one(store.jobs(), ended(&taken[0], success())).await;
+    assert_eq!(rows(), 4, "a job that is not tracked is forgotten");
+    settle_one(store.jobs(), ended(&taken[1], success())).await;
+    place.advance(Duration::from_secs(10));
+    let now = bananas_core::Env::now(&*place.env);
+    let prune = Prune {
+        finished_before: now,
+        dead_before: now,
+        max: 10,
+    };
+    assert_eq!(store.index().prune(prune).await.unwrap(), 1);
+    assert_eq!(rows(), 2, "it was pruned");
+    for alteration in [Alteration::Cancel, Alteration::Drop] {
+        store.index().alter(&ids[2..], alteration).await.unwrap();
+    }
+    assert_eq!(rows(), 0, "it was dropped");
 }
 
 #[tokio::test]
