@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod criteria;
 mod demo;
 mod exit;
 mod logging;

@@ -1,44 +1,18 @@
-//! Which jobs a command is about: by id, or by state, queue and task, page by page.
+//! Which jobs a command changes: by id, or all that match, page by page.
 
-use bananas::{
-    Alteration, Altered, Cursor, JobFilter, JobId, JobIndex, JobState, QueueName, TaskName,
-};
+use bananas::{Alteration, Altered, App, Cursor, JobFilter, JobId, JobIndex, JobState, Timestamp};
 use clap::Args;
 use serde::Serialize;
 
+use crate::criteria::Criteria;
 use crate::exit::{FAILURE, usage};
 use crate::output::Output;
 use crate::prompt::confirm;
 use crate::render::text::count;
+use crate::settings;
 
 /// How many jobs are read or changed at once.
 pub(crate) const PAGE: usize = 500;
-
-/// Jobs by where they are.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Place {
-    /// Only jobs on this queue.
-    #[arg(long, value_name = "QUEUE")]
-    pub(crate) queue: Option<QueueName>,
-    /// Only jobs of this task.
-    #[arg(long, value_name = "TASK")]
-    pub(crate) task: Option<TaskName>,
-}
-
-impl Place {
-    /// The filter for these states; none means every state.
-    pub(crate) fn filter(&self, states: &[JobState]) -> JobFilter {
-        let mut filter = JobFilter::default();
-        filter.states = states.to_vec();
-        filter.queue.clone_from(&self.queue);
-        filter.task.clone_from(&self.task);
-        filter
-    }
-
-    fn is_everywhere(&self) -> bool {
-        self.queue.is_none() && self.task.is_none()
-    }
-}
 
 /// Jobs by id, or all that match.
 #[derive(Clone, Debug, Args)]
@@ -54,7 +28,7 @@ pub(crate) struct Selection {
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) criteria: Criteria,
     /// Do not ask.
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
@@ -85,21 +59,26 @@ impl Selection {
     /// Changes the jobs and says what became of each; the answer is the exit code.
     pub(crate) async fn apply(
         &self,
-        index: &dyn JobIndex,
+        app: &App,
         change: Change<'_>,
         output: &Output,
     ) -> anyhow::Result<u8> {
+        let (index, now) = (settings::index(app)?, app.env().now());
         if !self.all {
-            if !self.place.is_everywhere() {
-                return Err(usage("--queue and --task go with --all, not with ids"));
+            if !self.criteria.is_empty() {
+                return Err(usage(
+                    "--queue, --task, --tag and the like go with --all, not with ids",
+                ));
             }
             return self.apply_to_ids(index, change, output).await;
         }
-        if !self.yes && !confirm(&self.question(index, change).await?)? {
+        // A mistake in what was asked for is told before the question.
+        let filter = self.criteria.filter(change.states, now)?;
+        if !self.yes && !confirm(&self.question(index, change, now).await?)? {
             output.note("nothing was changed");
             return Ok(FAILURE);
         }
-        self.apply_to_all(index, change, output).await
+        self.apply_to_all(index, (&filter, change), output).await
     }
 
     async fn apply_to_ids(
@@ -136,14 +115,13 @@ impl Selection {
     async fn apply_to_all(
         &self,
         index: &dyn JobIndex,
-        change: Change<'_>,
+        (filter, change): (&JobFilter, Change<'_>),
         output: &Output,
     ) -> anyhow::Result<u8> {
-        let filter = self.place.filter(change.states);
         let mut after: Option<Cursor> = None;
         let mut changed = 0;
         loop {
-            let page = index.query(&filter, after, PAGE).await?;
+            let page = index.query(filter, after, PAGE).await?;
             let ids: Vec<JobId> = page.jobs.iter().map(|job| job.id).collect();
             let answers = index.alter(&ids, change.alteration).await?;
             for (id, altered) in ids.iter().zip(answers) {
@@ -162,32 +140,32 @@ impl Selection {
         Ok(0)
     }
 
-    /// "cancel the 12 ready or running jobs of queue mail"
-    async fn question(&self, index: &dyn JobIndex, change: Change<'_>) -> anyhow::Result<String> {
+    /// "cancel all ready, running (12) on queue mail"
+    async fn question(
+        &self,
+        index: &dyn JobIndex,
+        change: Change<'_>,
+        now: Timestamp,
+    ) -> anyhow::Result<String> {
         let states: Vec<&str> = change.states.iter().map(|state| state.as_str()).collect();
-        let mut question = format!("{} all {} jobs", change.verb, states.join(", "));
-        if self.place.task.is_none() {
+        let mut jobs = "jobs".to_owned();
+        if self.criteria.is_at_most_a_queue() {
+            let queue = self.criteria.queue.as_ref();
             let counts = index.counts().await?;
-            let jobs: u64 = counts
+            let number: u64 = counts
                 .iter()
                 .filter(|count| change.states.contains(&count.state))
-                .filter(|count| {
-                    self.place
-                        .queue
-                        .as_ref()
-                        .is_none_or(|queue| *queue == count.queue)
-                })
+                .filter(|count| queue.is_none_or(|queue| *queue == count.queue))
                 .map(|count| count.jobs)
                 .sum();
-            question = format!("{} all {} ({jobs})", change.verb, states.join(", "));
+            jobs = format!("({number})");
         }
-        if let Some(queue) = &self.place.queue {
-            question = format!("{question} on queue {queue}");
-        }
-        if let Some(task) = &self.place.task {
-            question = format!("{question} of task {task}");
-        }
-        Ok(question)
+        let criteria = self.criteria.describe(now);
+        Ok(format!(
+            "{} all {} {jobs}{criteria}",
+            change.verb,
+            states.join(", ")
+        ))
     }
 }
 

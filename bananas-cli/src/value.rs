@@ -27,6 +27,44 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
         .map_err(|e| format!("{e}; write 2031-05-04T09:30:00Z or 2031-05-04T09:30:00+02:00"))
 }
 
+/// A time, said in one of two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// This time.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Duration),
+}
+
+impl When {
+    /// The time, when it is `now`.
+    pub(crate) fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now - ago,
+        }
+    }
+}
+
+/// An RFC 3339 time, or how long ago.
+pub(crate) fn when(text: &str) -> Result<When, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(When::Ago(ago));
+    }
+    let at = text.parse::<jiff::Timestamp>().map_err(|_| {
+        "it is neither a time nor a duration; write 2031-05-04T09:30:00Z, or 2h for two hours ago"
+    })?;
+    Ok(When::At(Timestamp::from_micros(at.as_microsecond())))
+}
+
+/// A text that is not empty.
+pub(crate) fn some_text(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the text is empty; leave the option out to find all jobs".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A path. That of clap calls an empty one missing, which an empty variable is not.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|path: OsString| {
@@ -61,6 +99,18 @@ mod tests {
         );
         assert!(priority("101").unwrap_err().contains("0 to 100"));
         assert!(priority("high").unwrap_err().contains("0 to 100"));
+    }
+
+    #[test]
+    fn when_is_a_time_or_how_long_ago() {
+        let now = Timestamp::from_micros(7_200_000_000);
+        assert_eq!(when("2h").unwrap().at(now), Timestamp::from_micros(0));
+        let at = when("1970-01-01T01:00:00Z").unwrap().at(now);
+        assert_eq!(at, Timestamp::from_micros(3_600_000_000));
+        for bad in ["yesterday", "2", ""] {
+            assert!(when(bad).unwrap_err().contains("2h for two hours ago"));
+        }
+        assert!(some_text("").unwrap_err().contains("leave the option out"));
     }
 
     #[test]

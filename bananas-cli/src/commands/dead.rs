@@ -24,7 +24,8 @@ pub(crate) enum DeadCommand {
     /// List dead jobs, the newest first.
     #[command(after_help = "Examples:
   bananas dead list
-  bananas dead list --task email.welcome --limit 500 --json")]
+  bananas dead list --task email.welcome --limit 500 --json
+  bananas dead list --finished-since 2h --text timeout")]
     List(PageArgs),
     /// Show everything about dead jobs, with the errors of all attempts.
     #[command(after_help = "Examples:
@@ -33,7 +34,8 @@ pub(crate) enum DeadCommand {
     /// Run dead jobs again, with all their attempts.
     #[command(after_help = "Examples:
   bananas dead retry 0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f
-  bananas dead retry --all --queue mail --yes")]
+  bananas dead retry --all --queue mail --yes
+  bananas dead retry --all --text 'connection refused'")]
     Retry(Selection),
     /// Forget dead jobs.
     #[command(after_help = "Examples:
@@ -63,8 +65,6 @@ pub(crate) async fn run(
         states: &DEAD,
         strict: true,
     };
-    let code = selection
-        .apply(settings::index(&app)?, change, output)
-        .await?;
+    let code = selection.apply(&app, change, output).await?;
     Ok(ExitCode::from(code))
 }

@@ -1,16 +1,18 @@
 //! `bananas jobs`: list, show, retry, cancel.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bananas::{Alteration, App, Cursor, JobId, JobRecord, JobState};
 use clap::{Args, Subcommand};
 
 use crate::cli::Globals;
+use crate::criteria::Criteria;
 use crate::exit::FAILURE;
 use crate::output::Output;
 use crate::render::job::JobView;
 use crate::render::sheet::{COLUMNS, row, sheet};
-use crate::selection::{Change, PAGE, Place, Selection};
+use crate::selection::{Change, PAGE, Selection};
 use crate::settings;
 
 /// What the help of `jobs` shows.
@@ -27,6 +29,9 @@ pub(crate) enum JobsCommand {
     #[command(after_help = "Examples:
   bananas jobs list
   bananas jobs list --state dead --state retrying --queue mail
+  bananas jobs list --tag customer:42 --since 2h
+  bananas jobs list --text 'connection refused' --state dead
+  bananas jobs list --since 2031-05-04T09:30:00Z --until 2031-05-04T10:00:00Z
   bananas jobs list --limit 1000 --json | jq -r 'select(.crashes > 0) | .id'
   bananas jobs list --after 0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f    # the page after this job")]
     List(ListArgs),
@@ -44,6 +49,7 @@ pub(crate) enum JobsCommand {
     #[command(after_help = "Examples:
   bananas jobs cancel 0198f3c2-7d1e-7cc3-98c4-dc0c0c07398f
   bananas jobs cancel --all --state scheduled --queue mail
+  bananas jobs cancel --all --tag customer:42
   bananas jobs cancel --all --yes")]
     Cancel(CancelArgs),
 }
@@ -62,7 +68,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PageArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) criteria: Criteria,
     /// At most so many jobs.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: u64,
@@ -117,9 +123,7 @@ pub(crate) async fn run(
                 states: &RETRIABLE,
                 strict: false,
             };
-            let code = selection
-                .apply(settings::index(&app)?, change, output)
-                .await?;
+            let code = selection.apply(&app, change, output).await?;
             Ok(ExitCode::from(code))
         }
         JobsCommand::Cancel(args) => {
@@ -134,14 +138,14 @@ pub(crate) async fn run(
                 states,
                 strict: false,
             };
-            let code = args
-                .selection
-                .apply(settings::index(&app)?, change, output)
-                .await?;
+            let code = args.selection.apply(&app, change, output).await?;
             Ok(ExitCode::from(code))
         }
     }
 }
+
+/// How long `list` looks for jobs where few of many match.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lists jobs; `dead list` does it for one state.
 pub(crate) async fn list(
@@ -151,12 +155,13 @@ pub(crate) async fn list(
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let index = settings::index(app)?;
-    let filter = page.place.filter(states);
+    let (now, start) = (app.env().now(), app.env().monotonic());
+    let filter = page.criteria.filter(states, now)?;
     let mut left = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut after = page.after.map(Cursor);
     let mut rows = Vec::new();
-    let now = app.env().now();
-    while left > 0 {
+    let mut is_patient = true;
+    while left > 0 && is_patient {
         let found = index.query(&filter, after, left.min(PAGE)).await?;
         left = left.saturating_sub(found.jobs.len());
         for record in &found.jobs {
@@ -170,19 +175,24 @@ pub(crate) async fn list(
         if after.is_none() {
             break;
         }
+        // Full pages are no search: who asks for a million jobs gets them.
+        is_patient = !found.jobs.is_empty() || app.env().monotonic().since(start) < PATIENCE;
     }
-    if output.is_json() {
-        return Ok(ExitCode::SUCCESS);
+    if !output.is_json() {
+        if !rows.is_empty() {
+            output.table(&COLUMNS, rows)?;
+        } else if after.is_none() {
+            output.note("no jobs match");
+        }
     }
-    if rows.is_empty() {
-        output.note("no jobs match");
-    } else {
-        output.table(&COLUMNS, rows)?;
-    }
-    if let Some(Cursor(last)) = after {
-        output.note(format_args!(
+    match after {
+        Some(Cursor(last)) if left > 0 => output.note(format_args!(
+            "stopped after {PATIENCE:?} of looking for more; add --after {last} to go on, or restrict with --state, --tag or --since"
+        )),
+        Some(Cursor(last)) if !output.is_json() => output.note(format_args!(
             "there are more: add --after {last}, or a larger --limit"
-        ));
+        )),
+        _ => {}
     }
     Ok(ExitCode::SUCCESS)
 }

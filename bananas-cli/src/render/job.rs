@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bananas::{Args, Codecs, Job, JobRecord, RawMessage, Timestamp};
+use bananas::{Args, Codecs, Job, JobRecord, RawMessage, Tags, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -19,6 +19,8 @@ pub(crate) struct JobView {
     pub(crate) state: &'static str,
     pub(crate) priority: u8,
     pub(crate) track: &'static str,
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub(crate) tags: Tags,
     pub(crate) created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run_at: Option<String>,
@@ -77,6 +79,7 @@ impl JobView {
             state: standing.state.as_str(),
             priority: record.priority.get(),
             track: record.track.as_str(),
+            tags: record.tags.clone(),
             created_at: utc(record.created_at),
             run_at: time(standing.run_at),
             expires_at: time(standing.expires_at),

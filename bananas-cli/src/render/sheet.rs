@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use bananas::{JobRecord, OwnerRow, Timestamp};
+use bananas::{JobRecord, OwnerRow, Tag, Tags, Timestamp};
 
 use super::job::{JobView, decode};
 use super::text::{one_line, visible};
@@ -45,6 +45,9 @@ pub(crate) fn sheet(record: &JobRecord, owners: &[OwnerRow], now: Timestamp) -> 
     sheet.add("state", state(record));
     sheet.add("priority", view.priority);
     sheet.add("track", view.track);
+    if !view.tags.is_empty() {
+        sheet.add("tags", tags(&view.tags));
+    }
     sheet.add("created", full(record.created_at, now));
     sheet.add_some("due", standing.run_at.map(|at| full(at, now)));
     sheet.add_some("expires", standing.expires_at.map(|at| full(at, now)));
@@ -103,11 +106,19 @@ pub(crate) fn row(record: &JobRecord, terminal: bool, now: Timestamp) -> Vec<Str
         record.standing.failed_attempts.to_string(),
         created,
         remark(record, now),
+        tags(&record.tags),
     ]
 }
 
 /// The names of the columns of [`row`].
-pub(crate) const COLUMNS: [&str; 7] = ["ID", "TASK", "QUEUE", "STATE", "FAILED", "CREATED", "NOTE"];
+pub(crate) const COLUMNS: [&str; 8] = [
+    "ID", "TASK", "QUEUE", "STATE", "FAILED", "CREATED", "NOTE", "TAGS",
+];
+
+fn tags(tags: &Tags) -> String {
+    let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+    tags.join(", ")
+}
 
 /// What a person most wants to know beside the state.
 fn remark(record: &JobRecord, now: Timestamp) -> String {

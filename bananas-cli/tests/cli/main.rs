@@ -11,6 +11,7 @@ mod config;
 mod dead;
 mod enqueue;
 mod faults;
+mod find;
 mod help;
 mod kill;
 mod life;

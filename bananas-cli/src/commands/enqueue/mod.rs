@@ -28,6 +28,7 @@ use crate::wait::{Missing, wait_for_ids};
   bananas enqueue hello '{\"name\": \"world\"}'
   bananas enqueue resize @photo.json --queue images --priority 80
   pg_dump --schema-only | jq -Rs . | bananas enqueue archive -
+  bananas enqueue report --tag customer:42 --tag billing
   bananas enqueue report --at 2031-05-04T09:30:00Z --max-attempts 3
   bananas enqueue hello '{\"name\": \"world\"}' --wait 30s
   find . -name '*.png' | jq -R '{input: .}' -c | bananas enqueue thumbnail --each

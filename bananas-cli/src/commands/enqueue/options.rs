@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bananas::{
-    App, Args, Job, JobId, Priority, QueueName, TaskName, TaskOptions, Timestamp, Track, Unique,
+    App, Args, Job, JobId, Priority, QueueName, Tag, TaskName, TaskOptions, Timestamp, Track,
+    Unique,
 };
 
 use crate::value;
@@ -35,6 +36,9 @@ pub(super) struct JobOptions {
     /// For so long, enqueueing the same task with the same argument on the same queue adds nothing.
     #[arg(long, value_name = "DURATION", value_parser = value::some_duration)]
     unique_for: Option<Duration>,
+    /// A label to find the job by, such as customer:42; may be given up to 16 times.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<Tag>,
     /// The job's id, a UUID: enqueueing it again adds nothing.
     #[arg(long, value_name = "ID")]
     pub(super) id: Option<JobId>,
@@ -60,6 +64,9 @@ impl JobOptions {
         job.expires_at = self.expires_in.map(|lasts| now + lasts);
         job.max_attempts = self.max_attempts;
         job.timeout = self.timeout;
+        for tag in &self.tags {
+            job.tags.insert(tag.clone())?;
+        }
         job.unique = self.unique_for.map(|lasts| Unique {
             key: key_of(&job),
             lasts,
