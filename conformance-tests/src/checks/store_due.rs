@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bananas_core::{Alteration, Altered, ClaimAnswer, Job, JobId, JobState, Lost, QueueName};
+use bananas_core::{
+    Alteration, Altered, ClaimAnswer, Due, Job, JobId, JobState, Lost, Publication, QueueName,
+};
 
 use crate::case::{HOUR, StoreCase};
 use crate::check::checks;
@@ -25,18 +27,22 @@ checks!(StoreCase:
     due_jobs_of_all_queues_are_moved_and_the_earliest_of_all_is_next,
 );
 
-/// Records so many jobs and lets their time come.
+/// Records so many jobs whose time comes in an hour, so that none is ready at once on a slow machine.
 async fn due_jobs(case: &StoreCase, count: usize) -> Vec<Job> {
-    let run_at = case.env.now() + Duration::from_millis(200);
+    let run_at = case.env.now() + HOUR;
     let mut jobs: Vec<Job> = (0..count).map(|_| case.job()).collect();
     for job in &mut jobs {
         job.run_at = Some(run_at);
     }
     case.record(&jobs, None).await;
-    while case.env.now() < run_at {
-        case.env.sleep(Duration::from_millis(20)).await;
-    }
     jobs
+}
+
+/// Asks for what is due when that time has come.
+fn due_later(case: &StoreCase, publication: Option<Publication>) -> Due {
+    let mut due = case.due(publication);
+    due.now = due.now + HOUR * 2;
+    due
 }
 
 /// Proves S50.
@@ -45,7 +51,7 @@ async fn each_due_job_is_returned_to_one_of_many_schedulers(case: StoreCase) {
     let other = case.second_client().await;
     let stores = [&case.store, &other];
     let schedulers = (0..16).map(|n| {
-        let mut due = case.due(Some(case.publication()));
+        let mut due = due_later(&case, Some(case.publication()));
         due.max = 50;
         stores[n % 2].jobs().due(due)
     });
@@ -72,7 +78,7 @@ async fn a_due_job_is_in_an_open_batch_until_it_is_confirmed(case: StoreCase) {
     let page = case
         .store
         .jobs()
-        .due(case.due(Some(publication.clone())))
+        .due(due_later(&case, Some(publication.clone())))
         .await
         .unwrap();
     assert_eq!(page.jobs[0].job, jobs[0].reference());
@@ -99,7 +105,7 @@ async fn due_moves_no_more_than_it_was_asked_for(case: StoreCase) {
     due_jobs(&case, 25).await;
     let mut moved = Vec::new();
     loop {
-        let mut due = case.due(None);
+        let mut due = due_later(&case, None);
         due.max = 10;
         let page = case.store.jobs().due(due).await.unwrap();
         moved.push(page.moved);
@@ -122,7 +128,7 @@ async fn eight_schedulers_return_each_of_2000_due_jobs_once(case: StoreCase) {
             there.clone()
         };
         let pages = (0..100).map(|_| {
-            let mut due = case.due(Some(case.publication()));
+            let mut due = due_later(&case, Some(case.publication()));
             due.max = 100;
             due
         });
@@ -136,7 +142,7 @@ async fn eight_schedulers_return_each_of_2000_due_jobs_once(case: StoreCase) {
 }
 
 /// Takes page after page until there is none.
-async fn schedule(client: StoreClient, pages: Vec<bananas_core::Due>) -> Vec<JobId> {
+async fn schedule(client: StoreClient, pages: Vec<Due>) -> Vec<JobId> {
     let mut returned = Vec::new();
     for due in pages {
         let page = client.clone().due(due).await;
@@ -154,7 +160,7 @@ async fn a_scheduler_dropped_between_due_and_publish_loses_no_job(case: StoreCas
     let mut returned = HashSet::new();
     for _ in 0..40 {
         let publication = case.publication();
-        let mut due = case.due(Some(publication.clone()));
+        let mut due = due_later(&case, Some(publication.clone()));
         due.max = 5;
         if let Some(page) = impatiently(&case.env, case.store.jobs().due(due)).await {
             returned.extend(page.unwrap().jobs.iter().map(|job| job.job.id));
@@ -164,7 +170,10 @@ async fn a_scheduler_dropped_between_due_and_publish_loses_no_job(case: StoreCas
     let all: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
     // What a dropped call asked for may still be done a moment later.
     let found = async || {
-        let rest = case.here().due(case.due(Some(case.publication()))).await;
+        let rest = case
+            .here()
+            .due(due_later(&case, Some(case.publication())))
+            .await;
         let lost = Lost {
             now: case.env.now(),
             open_for: HOUR,
@@ -184,16 +193,14 @@ async fn a_scheduler_dropped_between_due_and_publish_loses_no_job(case: StoreCas
 /// Proves S1, S50.
 async fn a_due_job_that_has_expired_is_moved_and_not_returned(case: StoreCase) {
     let mut jobs = [case.job(), case.job()];
-    let soon = case.env.now() + Duration::from_millis(100);
+    let run_at = case.env.now() + HOUR;
     for job in &mut jobs {
-        job.run_at = Some(soon);
+        job.run_at = Some(run_at);
     }
-    jobs[1].expires_at = Some(soon);
+    jobs[1].expires_at = Some(run_at);
     case.record(&jobs, None).await;
-    while case.env.now() < soon {
-        case.env.sleep(Duration::from_millis(20)).await;
-    }
-    let page = case.here().due(case.due(Some(case.publication()))).await;
+    let due = due_later(&case, Some(case.publication()));
+    let page = case.here().due(due).await;
     let returned: Vec<JobId> = page.jobs.iter().map(|job| job.job.id).collect();
     assert_eq!((page.moved, returned), (2, vec![jobs[0].id]));
     assert_eq!(case.state_of(jobs[1].id).await, JobState::Expired);

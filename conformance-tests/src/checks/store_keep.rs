@@ -94,11 +94,11 @@ async fn an_untracked_job_is_forgotten_at_its_end_unless_it_is_dead(case: StoreC
     case.here().record(case.new_record(&expired)).await;
     case.claim(&expired, owner, 1).await;
     let mut late = untracked(&case);
-    late.expires_at = Some(case.env.now() + Duration::from_millis(1));
+    late.expires_at = Some(case.env.now() + HOUR);
     late.run_at = late.expires_at;
     case.here().record(case.new_record(&late)).await;
     let mut due = case.due(None);
-    due.now = case.env.now() + Duration::from_secs(1);
+    due.now = case.env.now() + HOUR * 2;
     case.here().due(due).await;
     gone.extend([cancelled, expired, late].map(|job| (job, 1)));
     for (job, epoch) in gone {

@@ -106,7 +106,7 @@ async fn a_key_is_held_on_its_queue_alone(case: StoreCase) {
 /// Proves S11.
 async fn the_holder_of_a_key_recorded_again_is_the_same_job(case: StoreCase) {
     let there = case.there().await;
-    let mut holder = keyed(&case, "key", Duration::from_micros(1));
+    let mut holder = keyed(&case, "key", Duration::ZERO);
     case.here().record(case.new_record(&holder)).await;
     let next = keyed(&case, "key", HOUR);
     case.here().record(case.new_record(&next)).await;
