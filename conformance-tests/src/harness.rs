@@ -59,9 +59,25 @@ pub trait BrokerHarness: Backend {
         None
     }
 
+    /// Opens a client that takes its time from `env`, whose wall clock is wrong on purpose. `None` where a
+    /// client has no clock of its own.
+    async fn open_with(
+        &self,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Option<Arc<dyn Broker>>> {
+        let _ = (namespace, env);
+        Ok(None)
+    }
+
     /// A way to the data of this namespace behind the broker's back.
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
         let _ = namespace;
+        None
+    }
+
+    /// The password that the backend is opened with, which no text may show.
+    fn secret(&self) -> Option<String> {
         None
     }
 }

@@ -4,11 +4,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
-use bananas_core::{Broker, Env, Ledger, Result, StateStore, TokioEnv};
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, StoreHarness, Suite};
+use bananas_core::{Broker, Env, Ledger, QueueName, Result, StateStore, TokioEnv};
+use bytes::Bytes;
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, StoreHarness, Suite};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// Tells a child process where the files of its parent are.
@@ -20,14 +23,49 @@ struct Sqlite {
 }
 
 impl Sqlite {
+    fn file(&self, namespace: &str) -> PathBuf {
+        self.folder.join(namespace).with_extension("db")
+    }
+
     async fn engine(&self, namespace: &str) -> Result<Arc<SqliteEngine>> {
         self.engine_with(namespace, self.env()).await
     }
 
     async fn engine_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<SqliteEngine>> {
         let mut config = SqliteConfig::default();
-        config.path = self.folder.join(namespace).with_extension("db");
+        config.path = self.file(namespace);
         SqliteEngine::open(config, env).await
+    }
+}
+
+/// The file as any other program sees it.
+struct File(PathBuf);
+
+impl File {
+    fn open(&self) -> Connection {
+        let file = Connection::open(&self.0).unwrap();
+        file.busy_timeout(Duration::from_secs(60)).unwrap();
+        file
+    }
+}
+
+#[async_trait]
+impl Probe for File {
+    async fn messages(&self, queue: &QueueName) -> Result<Option<u64>> {
+        let count = "SELECT count(*) FROM messages WHERE queue = ?1";
+        let count: i64 = self
+            .open()
+            .query_row(count, [queue.as_str()], |row| row.get(0))
+            .unwrap();
+        Ok(u64::try_from(count).ok())
+    }
+
+    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<bool> {
+        let plant =
+            "INSERT INTO messages (queue, state, priority, body) VALUES (?1, 'ready', 50, ?2)";
+        let row = (queue.as_str(), body.to_vec());
+        self.open().execute(plant, row).unwrap();
+        Ok(true)
     }
 }
 
@@ -50,6 +88,18 @@ impl Backend for Sqlite {
 impl BrokerHarness for Sqlite {
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
         Ok(self.engine(namespace).await?.broker())
+    }
+
+    async fn open_with(
+        &self,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Option<Arc<dyn Broker>>> {
+        Ok(Some(self.engine_with(namespace, env).await?.broker()))
+    }
+
+    fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
+        Some(Arc::new(File(self.file(namespace))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One message in the broker, and where it is.
 
-use bananas_core::{DEAD_REASON_PROPERTY, QueueName, RawMessage, Tick, Timestamp};
+use bananas_core::{QueueName, RawMessage, Tick, Timestamp};
 
 use crate::line::Rank;
 
@@ -42,12 +42,10 @@ pub(super) struct Holding {
 impl Message {
     /// The message as people see it in the dead queue.
     pub(super) fn shown(&self) -> RawMessage {
-        let mut raw = self.raw.clone();
-        if let Spot::Dead { reason, .. } = &self.spot {
-            let reason = reason.clone().into();
-            raw.properties
-                .push((DEAD_REASON_PROPERTY.to_owned(), reason));
+        let raw = self.raw.clone();
+        match &self.spot {
+            Spot::Dead { reason, .. } => raw.dead_because(reason.clone()),
+            _ => raw,
         }
-        raw
     }
 }

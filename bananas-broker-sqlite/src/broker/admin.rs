@@ -2,10 +2,8 @@
 
 use async_trait::async_trait;
 use bananas_core::{
-    BrokerAdmin, Bucket, Count, DEAD_REASON_PROPERTY, Depth, JobId, QueueName, RawMessage, Result,
-    Timestamp,
+    BrokerAdmin, Bucket, Count, Depth, JobId, QueueName, RawMessage, Result, Timestamp,
 };
-use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
 use super::message::{self, message_columns};
@@ -190,10 +188,7 @@ fn shown(row: &Row<'_>, bucket: Bucket) -> rusqlite::Result<RawMessage> {
     if bucket == Bucket::Dead
         && let Some(reason) = columns.text()?
     {
-        let reason = Bytes::copy_from_slice(reason.as_bytes());
-        message
-            .properties
-            .push((DEAD_REASON_PROPERTY.to_owned(), reason));
+        message = message.dead_because(reason.to_owned());
     }
     Ok(message)
 }

@@ -44,11 +44,14 @@ pub trait Consumer: Send + fmt::Debug {
     /// - **B78** The consumer of a queue that was deleted is told so, by `NotFound`, within seconds; it is not
     ///   left waiting as if the queue were only empty.
     /// - **B75** Never are more deliveries unsettled than the credit allows.
+    /// - **B77** Among ready messages of one priority the order is the one that the capabilities name: within
+    ///   the queue, or within a key, where a message that is out holds up no other key.
+    /// - **B79** No consumer that has credit is passed over while others are served again and again.
     async fn reserve(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
 
     /// Stops taking. May be called twice.
     ///
     /// - **B76** What was taken but not yet returned is ready again at once. Receipts already handed out stay
-    ///   valid.
+    ///   valid. Dropping the consumer gives back the same, in the background.
     async fn stop(&mut self) -> Result<()>;
 }

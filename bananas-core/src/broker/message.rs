@@ -77,6 +77,16 @@ impl RawMessage {
             .unwrap_or(0)
     }
 
+    /// Shows why it is dead, whatever it said of that itself.
+    #[must_use]
+    pub fn dead_because(mut self, reason: impl Into<Bytes>) -> Self {
+        self.properties
+            .retain(|(name, _)| name != DEAD_REASON_PROPERTY);
+        self.properties
+            .push((DEAD_REASON_PROPERTY.to_owned(), reason.into()));
+        self
+    }
+
     /// Marks which published copy of its job this is.
     #[must_use]
     pub fn copy_is(mut self, copy: u32) -> Self {

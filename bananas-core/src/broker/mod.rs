@@ -10,6 +10,11 @@
 //! - **B4** A call beyond the capabilities MUST answer `Unsupported` and change nothing.
 //! - **B5** Every delivery has its own receipt; dropping a [`Delivery`] settles nothing.
 //! - **B6** No error text and no `Debug` shows a password.
+//! - **B7** A message that another program put into a queue is delivered like any other, without an id where it
+//!   names none; no bytes stop a queue.
+//! - **B8** A call whose future was dropped leaves every other call its own answer.
+//! - **B9** A property is data: its name has no effect on the server, and never stands for what the broker
+//!   itself says. A name that the server keeps for itself is escaped, or refused as `InvalidArgument`.
 
 mod admin;
 mod capabilities;
@@ -84,6 +89,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     ///   once, changes nothing.
     /// - **B11** A queue that exists with other settings is a `Conflict` that names the setting; nothing is
     ///   changed and the connection stays usable.
+    /// - **B12** Different names are different queues. A name that the server cannot keep apart is
+    ///   `InvalidArgument`.
     async fn ensure(&self, queues: &[QueueSpec]) -> Result<()>;
 
     /// Publishes messages; the answers are in the order of the batch.
@@ -97,6 +104,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// - **B25** A message is not delivered before its `not_before`; beyond the largest delay it is
     ///   `Unsupported`.
     /// - **B26** If the future is dropped, each message was published once or not at all.
+    /// - **B27** Properties that are too many or too long for the server are `InvalidArgument` for that message
+    ///   alone; none is dropped or cut.
     async fn publish(&self, batch: Vec<Publish>) -> Vec<Result<Published>>;
 
     /// Opens a consumer of one queue.
@@ -111,7 +120,8 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// - **B41** After `Retry` the replacement is delivered, not before its delay; at no time are there
     ///   neither of the two.
     /// - **B42** After `Release` the same message is delivered again, not before its delay.
-    /// - **B43** After `DeadLetter` the message is in the dead queue with its reason, and is not delivered.
+    /// - **B43** After `DeadLetter` the message is in the dead queue with its reason, which is shown as the
+    ///   property [`DEAD_REASON_PROPERTY`], and is not delivered.
     /// - **B44** Settling twice answers `Already` or `LeaseLost` and changes nothing.
     /// - **B45** A receipt whose lease was lost answers `LeaseLost` and does not disturb its new holder,
     ///   where fencing is by server or connection; with `Client` the backend refuses it by the clock.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bananas_core::{
-    Broker, BrokerAdmin, Consumer, ConsumerSpec, Delivery, Depth, Env, JobId, Publish, QueueName,
-    QueueSpec, RawMessage, Result, Settle, Settled, Settlement,
+    Broker, BrokerAdmin, Consumer, ConsumerSpec, Delivery, Depth, Env, JobId, Publish, Published,
+    QueueName, QueueSpec, RawMessage, Receipt, Result, Settle, Settled, Settlement,
 };
 use bytes::Bytes;
 
@@ -129,6 +129,20 @@ impl BrokerCase {
         Child::start(&self.env, &part, variables)
     }
 
+    /// A client with a clock of its own, if the harness can open one.
+    pub(crate) async fn client_with(&self, env: Arc<dyn Env>) -> Option<Arc<dyn Broker>> {
+        let opened = self.harness.open_with(&self.namespace, env).await;
+        opened.unwrap()
+    }
+
+    pub(crate) fn probe(&self) -> Option<Arc<dyn Probe>> {
+        self.harness.probe(&self.namespace)
+    }
+
+    pub(crate) fn secret(&self) -> Option<String> {
+        self.harness.secret()
+    }
+
     pub(crate) async fn ensure(&self, queue: &QueueName) {
         let specs = [QueueSpec::new(queue.clone())];
         self.broker.ensure(&specs).await.unwrap();
@@ -164,6 +178,13 @@ impl BrokerCase {
             assert_eq!(answer.unwrap().id, Some(*id));
         }
         ids
+    }
+
+    /// Publishes one message and answers what the broker says of it.
+    pub(crate) async fn answer(&self, message: RawMessage) -> Result<Published> {
+        let mut answers = self.broker.publish(vec![self.to_queue(message)]).await;
+        assert_eq!(answers.len(), 1, "one answer for one message");
+        answers.remove(0)
     }
 
     /// A consumer whose leases no check outlives.
@@ -204,13 +225,24 @@ impl BrokerCase {
     }
 
     pub(crate) async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Settled {
+        self.try_settle(&delivery.receipt, settlement)
+            .await
+            .unwrap()
+    }
+
+    /// Settles one delivery and answers what the broker says of it.
+    pub(crate) async fn try_settle(
+        &self,
+        receipt: &Receipt,
+        settlement: Settlement,
+    ) -> Result<Settled> {
         let batch = vec![Settle {
-            receipt: delivery.receipt.clone(),
+            receipt: receipt.clone(),
             settlement,
         }];
         let mut answers = self.broker.settle(batch).await;
         assert_eq!(answers.len(), 1, "one answer for one delivery");
-        answers.remove(0).unwrap()
+        answers.remove(0)
     }
 
     /// Acknowledges deliveries and checks that each acknowledgement counted.

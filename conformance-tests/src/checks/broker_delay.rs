@@ -93,7 +93,7 @@ async fn a_release_with_a_delay_is_not_early(case: BrokerCase) {
 
 /// Proves B75. Case G07.
 async fn delayed_messages_use_no_credit(case: BrokerCase) {
-    let mut delayed = case.messages(200);
+    let mut delayed = case.messages(1_000);
     for message in &mut delayed {
         message.not_before = Some(case.env.now() + HOUR);
     }

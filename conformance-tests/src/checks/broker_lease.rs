@@ -1,5 +1,6 @@
 //! Leases: how long a delivery is ours, and what becomes of it afterwards.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bananas_core::{ErrorKind, Settled, Settlement};
@@ -17,6 +18,7 @@ checks!(BrokerCase:
     a_stale_retry_makes_no_third_delivery,
     extensions_are_answered_each_by_itself,
     an_extension_outside_the_limits_is_refused,
+    a_redelivery_to_the_same_consumer_is_another_delivery,
 );
 
 /// Proves B71, B72. Cases E01, E02.
@@ -155,4 +157,26 @@ async fn an_extension_outside_the_limits_is_refused(case: BrokerCase) {
     );
     assert!(refused, "{error:?}");
     assert_eq!(case.settle(&delivery, Settlement::Ack).await, Settled::Done);
+}
+
+/// Proves B5, B72. Case E12.
+async fn a_redelivery_to_the_same_consumer_is_another_delivery(case: BrokerCase) {
+    let id = case.publish(case.message("twice")).await;
+    let mut hasty = case.hasty_consumer().await;
+    let first = case.one(hasty.as_mut()).await;
+    let mut receipts = HashSet::from([first.receipt.clone()]);
+    let patience = Patience::new(&case.env);
+    loop {
+        let again = case.one(hasty.as_mut()).await;
+        assert_eq!(again.message.id, Some(id));
+        let receipt = again.receipt.clone();
+        assert!(receipts.insert(receipt), "a receipt was given twice");
+        let stale = case.settle(&first, Settlement::Ack).await;
+        assert_eq!(stale, Settled::LeaseLost);
+        // A machine that was too slow for the short lease tries again.
+        if case.settle(&again, Settlement::Ack).await == Settled::Done {
+            return case.assert_drained(hasty.as_mut()).await;
+        }
+        patience.check("the machine settles in time");
+    }
 }

@@ -1,11 +1,13 @@
 //! Which message is next.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use bananas_core::{Priority, RawMessage, Settlement};
+use bananas_core::{Delivery, JobId, Priority, RawMessage, Settlement};
 
 use crate::case::{BrokerCase, ids};
 use crate::check::checks;
+use crate::hand_worker::LONG_LEASE;
 
 checks!(BrokerCase:
     higher_priorities_come_first_across_all_levels if Priorities in Smoke,
@@ -13,6 +15,8 @@ checks!(BrokerCase:
     a_batch_keeps_its_order if Order,
     the_lowest_and_the_highest_priority_are_accepted in Smoke,
     a_retry_keeps_its_priority if Priorities,
+    an_urgent_message_overtakes_the_backlog if Priorities,
+    messages_of_one_key_keep_their_order_and_hold_up_no_other if KeyOrder,
 );
 
 fn of_priority(case: &BrokerCase, priority: u8) -> RawMessage {
@@ -51,7 +55,7 @@ async fn higher_priorities_come_first_across_all_levels(case: BrokerCase) {
     assert_eq!(came, expected);
 }
 
-/// Proves B73. Cases C01, C04.
+/// Proves B73, B77. Cases C01, C04.
 async fn messages_of_one_priority_come_first_in_first_out(case: BrokerCase) {
     let mut published = Vec::new();
     for _ in 0..30 {
@@ -67,7 +71,7 @@ async fn messages_of_one_priority_come_first_in_first_out(case: BrokerCase) {
     assert_eq!(came, published);
 }
 
-/// Proves B21. Case B09.
+/// Proves B21, B77. Case B09.
 async fn a_batch_keeps_its_order(case: BrokerCase) {
     let published = case.publish_all(case.messages(100)).await;
     let taken = case.take(case.consumer().await.as_mut(), 100).await;
@@ -100,4 +104,72 @@ async fn a_retry_keeps_its_priority(case: BrokerCase) {
     let delay = Duration::ZERO;
     case.settle(&delivery, Settlement::Release { delay }).await;
     assert_eq!(case.one(consumer.as_mut()).await.message.id, Some(urgent));
+}
+
+/// Proves B73. Case C07.
+async fn an_urgent_message_overtakes_the_backlog(case: BrokerCase) {
+    const CREDIT: u32 = 10;
+    case.publish_all((0..200).map(|_| of_priority(&case, 50)).collect())
+        .await;
+    let mut consumer = case.consumer_with(LONG_LEASE, CREDIT).await;
+    let held = case.take(consumer.as_mut(), 10).await;
+    let urgent = case.publish(of_priority(&case, 100)).await;
+    case.ack(&held).await;
+    // Only what was on its way already may come before it.
+    let mut before = 0;
+    loop {
+        let next = case.one(consumer.as_mut()).await;
+        let is_urgent = next.message.id == Some(urgent);
+        case.ack(&[next]).await;
+        if is_urgent {
+            return;
+        }
+        before += 1;
+        assert!(before <= CREDIT, "{before} others came before it");
+    }
+}
+
+/// Proves B77. Case C02.
+async fn messages_of_one_key_keep_their_order_and_hold_up_no_other(case: BrokerCase) {
+    let keys = ["red", "green", "blue"];
+    let mut published: HashMap<&str, Vec<JobId>> = HashMap::new();
+    for n in 0..60 {
+        let key = keys[n % keys.len()];
+        let mut message = case.message(format!("{n} of {key}"));
+        message.key = Some(key.to_owned());
+        published
+            .entry(key)
+            .or_default()
+            .push(case.publish(message).await);
+    }
+    // One message is held by another consumer for as long as the others flow.
+    let held = case
+        .one(case.consumer_with(LONG_LEASE, 1).await.as_mut())
+        .await;
+    let held_key = held.message.key.clone().unwrap();
+    let mut consumer = case.consumer().await;
+    let mut came: HashMap<String, Vec<JobId>> = HashMap::new();
+    let others = |came: &HashMap<String, Vec<JobId>>| -> usize {
+        let of_others = came.iter().filter(|(key, _)| **key != held_key);
+        of_others.map(|(_, ids)| ids.len()).sum()
+    };
+    let collect = |came: &mut HashMap<String, Vec<JobId>>, delivery: &Delivery| {
+        let key = delivery.message.key.clone().unwrap();
+        came.entry(key).or_default().extend(delivery.message.id);
+    };
+    collect(&mut came, &held);
+    while others(&came) < 40 {
+        let next = case.one(consumer.as_mut()).await;
+        collect(&mut came, &next);
+        case.ack(&[next]).await;
+    }
+    case.ack(&[held]).await;
+    while came.values().map(Vec::len).sum::<usize>() < 60 {
+        let next = case.one(consumer.as_mut()).await;
+        collect(&mut came, &next);
+        case.ack(&[next]).await;
+    }
+    for key in keys {
+        assert_eq!(came[key], published[key], "the order of {key}");
+    }
 }

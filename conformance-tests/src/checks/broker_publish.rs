@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bananas_core::{ConsumerSpec, Delay, ErrorKind, Publish, QueueName, Status};
+use bananas_core::{ConsumerSpec, ErrorKind, Publish, QueueName, Status};
 
 use crate::case::{BrokerCase, ids};
 use crate::check::checks;
@@ -15,7 +15,6 @@ checks!(BrokerCase:
     consuming_a_missing_queue_is_not_found,
     a_message_too_large_is_refused_alone_with_both_numbers,
     a_dropped_publish_was_made_once_or_not_at_all,
-    what_a_broker_cannot_do_it_refuses in Smoke,
     a_lease_outside_the_limits_is_refused_and_not_clamped,
     publishing_after_the_close_is_closed in Smoke,
     closing_twice_is_fine_and_leaves_other_clients_open,
@@ -63,7 +62,7 @@ async fn consuming_a_missing_queue_is_not_found(case: BrokerCase) {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
-/// Proves B21, B23. Cases B03, J01.
+/// Proves B21, B23. Cases B03, J01, S02.
 async fn a_message_too_large_is_refused_alone_with_both_numbers(case: BrokerCase) {
     let limit = case.broker.info().capabilities.max_message;
     assert!(limit <= TESTABLE, "a limit of {limit} bytes is none");
@@ -127,38 +126,7 @@ async fn a_dropped_publish_was_made_once_or_not_at_all(case: BrokerCase) {
     }
 }
 
-/// Proves B4, B25. Cases G05, S01.
-async fn what_a_broker_cannot_do_it_refuses(case: BrokerCase) {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
-    let can = case.broker.info().capabilities.clone();
-    let mut message = case.message("much later");
-    message.not_before = Some(case.env.now() + CENTURY);
-    let answer = case
-        .broker
-        .publish(vec![case.to_queue(message)])
-        .await
-        .remove(0);
-    match can.delay {
-        Delay::Native { max: None, .. } => drop(answer.unwrap()),
-        Delay::Native { max: Some(_), .. } | Delay::Unsupported => {
-            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unsupported);
-        }
-    }
-    if let Some(total) = can.lease.max_total {
-        case.publish(case.message("held long")).await;
-        let delivery = case.one(case.consumer().await.as_mut()).await;
-        let beyond = total + Duration::from_secs(1);
-        let extended = case
-            .broker
-            .extend(&[delivery.receipt], beyond)
-            .await
-            .remove(0);
-        assert_eq!(extended.unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-    case.assert_drained(case.consumer().await.as_mut()).await;
-}
-
-/// Proves B31. Case E08.
+/// Proves B31. Cases E08, S02.
 async fn a_lease_outside_the_limits_is_refused_and_not_clamped(case: BrokerCase) {
     let limits = case.broker.info().capabilities.lease;
     let mut spec = ConsumerSpec::new(case.queue.clone());

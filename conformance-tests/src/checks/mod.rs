@@ -2,10 +2,18 @@
 
 mod broker_admin;
 mod broker_basics;
+mod broker_batch;
+mod broker_clock;
+mod broker_close;
 mod broker_crash;
+mod broker_crowd;
 mod broker_delay;
+mod broker_dropped;
+mod broker_due;
+mod broker_foreign;
 mod broker_history;
 mod broker_lease;
+mod broker_limits;
 mod broker_network;
 mod broker_order;
 mod broker_publish;
@@ -58,10 +66,18 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
     [
         broker_admin::CHECKS,
         broker_basics::CHECKS,
+        broker_batch::CHECKS,
+        broker_clock::CHECKS,
+        broker_close::CHECKS,
         broker_crash::CHECKS,
+        broker_crowd::CHECKS,
         broker_delay::CHECKS,
+        broker_dropped::CHECKS,
+        broker_due::CHECKS,
+        broker_foreign::CHECKS,
         broker_history::CHECKS,
         broker_lease::CHECKS,
+        broker_limits::CHECKS,
         broker_network::CHECKS,
         broker_order::CHECKS,
         broker_publish::CHECKS,
