@@ -257,6 +257,18 @@ impl BrokerCase {
         }
     }
 
+    /// Checks that settlements that were `Done` were made, which nothing else shows while the lease lasts.
+    pub(crate) async fn assert_settled(&self, deliveries: &[Delivery]) {
+        let again = |delivery: &Delivery| Settle {
+            receipt: delivery.receipt.clone(),
+            settlement: Settlement::Ack,
+        };
+        let batch = deliveries.iter().map(again).collect();
+        for settled in self.broker.settle(batch).await {
+            assert_ne!(settled.unwrap(), Settled::Done, "it was not settled before");
+        }
+    }
+
     /// Checks that nothing is ready: the next message published comes, and comes alone.
     pub(crate) async fn assert_drained(&self, consumer: &mut dyn Consumer) {
         let last = self.publish(self.message("last")).await;

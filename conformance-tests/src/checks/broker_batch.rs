@@ -30,6 +30,7 @@ async fn drain(case: &BrokerCase, consumer: &mut dyn Consumer, messages: usize) 
         let some = (messages - came.len()).min(1_000);
         let taken = case.take(consumer, some).await;
         case.ack(&taken).await;
+        case.assert_settled(&taken).await;
         came.extend(taken.into_iter().map(|delivery| delivery.message));
     }
     came
@@ -112,12 +113,13 @@ async fn reserve_returns_early_with_less_than_it_was_asked_for(case: BrokerCase)
     }
 }
 
-/// Proves B40. Case I05.
+/// Proves B40, B44. Case I05.
 async fn five_thousand_deliveries_are_settled_in_one_call(case: BrokerCase) {
     case.publish_all(case.messages(5_000)).await;
     let mut consumer = case.consumer().await;
     let taken = case.take(consumer.as_mut(), 5_000).await;
     case.ack(&taken).await;
+    case.assert_settled(&taken).await;
     case.assert_drained(consumer.as_mut()).await;
 }
 

@@ -59,7 +59,7 @@ async fn fifty_consumers_come_and_go_and_leave_nothing_behind(case: BrokerCase) 
     }
 }
 
-/// Proves B40. Case K04.
+/// Proves B40, B44. Case K04.
 async fn sixty_four_tasks_settle_at_once(case: BrokerCase) {
     case.publish_all(case.messages(640)).await;
     let mut consumer = case.consumer().await;
@@ -83,6 +83,7 @@ async fn sixty_four_tasks_settle_at_once(case: BrokerCase) {
     for mut task in tasks {
         assert!(task.ended().await, "a task could not settle");
     }
+    case.assert_settled(&taken).await;
     case.assert_drained(consumer.as_mut()).await;
 }
 
@@ -172,4 +173,5 @@ async fn three_thousand_deliveries_out_at_once_stop_nobody(case: BrokerCase) {
     assert_eq!(came, more.into_iter().collect());
     case.ack(&taken).await;
     case.ack(&out).await;
+    case.assert_settled(&out).await;
 }
