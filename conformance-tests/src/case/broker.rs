@@ -68,10 +68,6 @@ impl BrokerCase {
     }
 
     /// The way behind the broker's back, if there is one.
-    pub(crate) fn probe(&self) -> Option<Arc<dyn Probe>> {
-        self.harness.probe(&self.namespace)
-    }
-
     /// The server's network.
     pub(crate) fn network(&self) -> Arc<dyn Network> {
         self.harness.network().expect("gated by Network")
