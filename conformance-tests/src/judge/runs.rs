@@ -38,7 +38,7 @@ pub(super) fn judge_runs(
         judge_body(facts, n, verdict);
     }
     if facts.copies.len() <= 1 {
-        judge_numbers(facts, rules, verdict);
+        judge_numbers(facts, (rules, faults), verdict);
     }
     holders.ends
 }
@@ -211,15 +211,14 @@ fn judge_body(facts: &Facts<'_>, n: usize, verdict: &mut Verdict) {
 }
 
 /// Attempts and fencing numbers go up.
-fn judge_numbers(facts: &Facts<'_>, rules: &Rules, verdict: &mut Verdict) {
+fn judge_numbers(facts: &Facts<'_>, (rules, faults): (&Rules, &Faults), verdict: &mut Verdict) {
     for pair in facts.runs.windows(2) {
         let [earlier, next] = pair else { continue };
         let runs = [earlier.start.run, next.start.run];
         let retried = earlier
             .counted()
             .any(|settlement| settlement.ending == Ending::Retry);
-        let failed = matches!(earlier.end, Some((_, Finish::Failed)));
-        let counts = retried || (failed && rules.proof == Proof::Runs);
+        let counts = retried || (rules.proof == Proof::Runs && failed(earlier, next, faults));
         if let (Some(before), Some(after)) = (earlier.start.attempt, next.start.attempt)
             && after < before + u32::from(counts)
         {
@@ -233,4 +232,11 @@ fn judge_numbers(facts: &Facts<'_>, rules: &Rules, verdict: &mut Verdict) {
             verdict.find(Violation::EpochNotIncreasing, || facts.story(text, &runs));
         }
     }
+}
+
+/// Whether the run failed and its worker lived to say so: who is killed between the two has crashed, and a
+/// crash uses no attempt.
+fn failed(earlier: &Run<'_>, next: &Run<'_>, faults: &Faults) -> bool {
+    matches!(earlier.end, Some((at, Finish::Failed))
+        if !faults.killed(&earlier.start.owner, at, next.at) && !faults.any(at, next.at))
 }

@@ -1,8 +1,10 @@
 //! What was accepted has one end, in one place.
 
-use conformance_tests::judge::{Answer, Ending, Finish, Job, Place, Proof, Rules, Violation, What};
+use conformance_tests::judge::{
+    Answer, Ending, Finish, Job, Place, Proof, Rules, Start, Violation, What,
+};
 
-use crate::script::{Script, drained, violations};
+use crate::script::{Script, drained, start, violations};
 
 #[test]
 fn an_accepted_job_that_is_nowhere_is_lost() {
@@ -167,4 +169,28 @@ fn seen_from_inside_the_handlers_the_end_of_a_run_is_the_end_of_the_job() {
     let verdict = again.judged(&rules);
     verdict.assert_clean();
     assert_eq!(verdict.counts.reruns, 1);
+}
+
+#[test]
+fn a_failure_that_its_worker_did_not_live_to_report_uses_no_attempt() {
+    let rules = Rules {
+        proof: Proof::Runs,
+        ..drained()
+    };
+    let first_attempt = |run| {
+        What::Start(Start {
+            attempt: Some(1),
+            lease_until: None,
+            ..start(1, run)
+        })
+    };
+    let failed = Script::accepted()
+        .then(first_attempt(1))
+        .end(1, 1, Finish::Failed);
+    let again = |script: Script| script.then(first_attempt(2)).end(1, 2, Finish::Succeeded);
+    again(failed.clone().killed("w"))
+        .judged(&rules)
+        .assert_clean();
+    let found = violations(&again(failed).judged(&rules));
+    assert_eq!(found, [Violation::AttemptNotIncreasing]);
 }
