@@ -20,17 +20,12 @@ const SORTABLE: u64 = 10_000;
 const COUNT_TAG: &str = "SELECT count(*) FROM (SELECT 1 FROM job_tags WHERE tag = ?1 LIMIT ?2)";
 
 /// Indexes by states, each with its condition. What is not listed is not rare.
-const RARE: [(&[JobState], &str, &str); 6] = [
+const RARE: [(&[JobState], &str, &str); 5] = [
     (&[JobState::Dead], "jobs_dead_ids", "j.state = 'dead'"),
     (
         &[JobState::Scheduled, JobState::Retrying],
         "jobs_waiting_ids",
         "(j.state = 'scheduled' OR j.state = 'retrying')",
-    ),
-    (
-        &[JobState::Cancelled, JobState::Expired],
-        "jobs_stopped_ids",
-        "(j.state = 'cancelled' OR j.state = 'expired')",
     ),
     (&[JobState::Running], "jobs_running", "j.state = 'running'"),
     (
@@ -72,14 +67,9 @@ pub(super) fn choose<'f>(
             return Ok(None);
         }
         let is_rare = |state: &JobState| match state {
-            JobState::Succeeded => false,
+            JobState::Succeeded | JobState::Cancelled | JobState::Expired => false,
             JobState::Ready => jobs <= SORTABLE,
-            JobState::Scheduled
-            | JobState::Running
-            | JobState::Retrying
-            | JobState::Dead
-            | JobState::Cancelled
-            | JobState::Expired => true,
+            JobState::Scheduled | JobState::Running | JobState::Retrying | JobState::Dead => true,
         };
         if filter.states.iter().all(is_rare) {
             (fewest, walk) = (jobs, Walk::States);
@@ -321,13 +311,9 @@ mod tests {
 
     #[test]
     fn rare_states_are_merged_and_not_sorted() {
-        let rare = [JobState::Dead, JobState::Retrying, JobState::Cancelled];
+        let rare = [JobState::Dead, JobState::Retrying];
         let plan = plan(&in_states(&rare), Walk::States);
-        for step in [
-            "jobs_dead_ids (id<?)",
-            "jobs_waiting_ids (id<?)",
-            "jobs_stopped_ids (id<?)",
-        ] {
+        for step in ["jobs_dead_ids (id<?)", "jobs_waiting_ids (id<?)"] {
             assert!(plan.contains(step), "{plan}");
         }
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
