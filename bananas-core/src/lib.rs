@@ -34,7 +34,7 @@ pub use self::client::{Client, Enqueue, JobHandle};
 pub use self::codec::{Codec, Codecs, JsonCodec, Undecodable};
 #[cfg(feature = "tokio")]
 pub use self::env::TokioEnv;
-pub use self::env::{BoxFuture, Elapsed, Env, ManualEnv, Spawned};
+pub use self::env::{BoxFuture, Elapsed, Env, ManualEnv, Running, Spawned};
 pub use self::error::{Error, ErrorKind, Result, Status};
 pub use self::id::{BatchId, JobId, OwnerId};
 pub use self::job::{

@@ -40,9 +40,11 @@ mod store_client;
 mod storm;
 mod suite;
 mod tally;
+mod teeth;
 mod tier;
 mod timing;
 mod tool;
+mod virtual_env;
 mod watched_broker;
 
 pub use self::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
@@ -53,4 +55,5 @@ pub use self::model::{
 };
 pub use self::probe::Probe;
 pub use self::suite::Suite;
+pub use self::teeth::{GoodEngine, Teeth};
 pub use self::timing::Timing;

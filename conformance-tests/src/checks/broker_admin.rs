@@ -15,6 +15,7 @@ checks!(BrokerCase:
     peek_changes_nothing if Admin,
     what_is_due_is_peeked_and_purged_as_ready if Admin,
     purge_empties_one_bucket_of_one_queue if Admin,
+    a_purge_leaves_what_is_in_flight if Admin,
     ensure_is_idempotent_from_many_clients_at_once in Smoke,
     the_incarnation_stays_until_the_queue_is_deleted if Admin,
     a_dead_message_keeps_everything if Admin in Smoke,
@@ -140,6 +141,23 @@ async fn purge_empties_one_bucket_of_one_queue(mut case: BrokerCase) {
     case.assert_drained(consumer.as_mut()).await;
     case.queue = other;
     assert_eq!(case.depth().await.ready, Count::Exact(3));
+}
+
+/// Proves B82.
+async fn a_purge_leaves_what_is_in_flight(case: BrokerCase) {
+    case.publish_all(case.messages(4)).await;
+    let mut consumer = case.consumer().await;
+    let taken = case.take(consumer.as_mut(), 2).await;
+    let purged = case.admin().purge(&case.queue, Bucket::Ready).await;
+    assert_eq!(purged.unwrap(), 2);
+    assert_eq!(case.depth().await.in_flight, Count::Exact(2));
+    let delay = Duration::ZERO;
+    let settled = case.settle(&taken[0], Settlement::Release { delay }).await;
+    assert_eq!(settled, Settled::Done, "its holder still has it");
+    let again = case.one(consumer.as_mut()).await;
+    assert_eq!(again.message.id, taken[0].message.id);
+    case.ack(&[again, taken[1].clone()]).await;
+    case.assert_drained(consumer.as_mut()).await;
 }
 
 /// Proves B10. Case Q04.

@@ -12,6 +12,7 @@ checks!(BrokerCase:
     a_delayed_message_is_not_early if Delay in Smoke,
     delays_are_independent if Delay in Smoke,
     a_retry_with_a_delay_is_not_early if Delay in Smoke,
+    a_replacement_is_not_delivered_before_its_own_time if Delay,
     a_release_with_a_delay_is_not_early if Delay,
     delayed_messages_use_no_credit if Delay,
 );
@@ -70,6 +71,24 @@ async fn a_retry_with_a_delay_is_not_early(case: BrokerCase) {
         case.env.monotonic().since(before) >= DELAY,
         "it was delivered too early"
     );
+    assert_eq!(again.message.id, delivery.message.id);
+}
+
+/// Proves B25, B41.
+async fn a_replacement_is_not_delivered_before_its_own_time(case: BrokerCase) {
+    case.publish(case.message("tried again")).await;
+    let mut consumer = case.consumer().await;
+    let delivery = case.one(consumer.as_mut()).await;
+    let mut message = Box::new(delivery.message.clone());
+    let not_before = case.env.now() + DELAY;
+    message.not_before = Some(not_before);
+    let delay = Duration::ZERO;
+    let settled = case
+        .settle(&delivery, Settlement::Retry { delay, message })
+        .await;
+    assert_eq!(settled, Settled::Done);
+    let again = case.one(consumer.as_mut()).await;
+    assert!(case.env.now() >= not_before, "it was delivered too early");
     assert_eq!(again.message.id, delivery.message.id);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bananas_core::{ErrorKind, Settled, Settlement};
 
-use crate::case::BrokerCase;
+use crate::case::{BrokerCase, ids};
 use crate::check::checks;
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::patience::Patience;
@@ -17,6 +17,7 @@ checks!(BrokerCase:
     a_stale_ack_does_not_disturb_the_new_holder,
     a_stale_retry_makes_no_third_delivery,
     extensions_are_answered_each_by_itself,
+    an_extension_leaves_other_leases_alone,
     an_extension_outside_the_limits_is_refused,
     a_redelivery_to_the_same_consumer_is_another_delivery,
 );
@@ -136,6 +137,33 @@ async fn extensions_are_answered_each_by_itself(case: BrokerCase) {
             Ok(lease) => assert!(n != 3 && lease.until > case.env.monotonic()),
             Err(e) => assert_eq!((n, e.kind()), (3, ErrorKind::Conflict), "{e}"),
         }
+    }
+}
+
+/// Proves B50, B72.
+async fn an_extension_leaves_other_leases_alone(case: BrokerCase) {
+    let patience = Patience::new(&case.env);
+    loop {
+        let published = case.publish_all(case.messages(3)).await;
+        let taken = case.take(case.hasty_consumer().await.as_mut(), 3).await;
+        let held = std::slice::from_ref(&taken[1].receipt);
+        let extended = case.broker.extend(held, LONG_LEASE).await.remove(0);
+        let mut consumer = case.consumer().await;
+        if extended.is_err() {
+            // The machine was too slow to extend in time, which proves nothing.
+            let again = case.take(consumer.as_mut(), 3).await;
+            case.ack(&again).await;
+            patience.check("the machine extends in time");
+            continue;
+        }
+        let again = case.take(consumer.as_mut(), 2).await;
+        let mut lapsed = ids(&again);
+        lapsed.sort();
+        let mut expected = vec![published[0], published[2]];
+        expected.sort();
+        assert_eq!(lapsed, expected, "the other two leases lapse");
+        assert_eq!(case.settle(&taken[1], Settlement::Ack).await, Settled::Done);
+        return;
     }
 }
 

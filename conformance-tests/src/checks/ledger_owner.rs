@@ -16,6 +16,7 @@ checks!(LedgerCase:
     a_lapsed_owners_job_goes_to_another_and_its_late_settle_is_stale,
     a_retired_owners_jobs_go_at_once_and_count_a_crash,
     a_lost_owners_jobs_go_to_a_new_owner_of_the_same_client,
+    an_owners_jobs_go_to_another_when_its_lease_ends_and_not_before,
     a_lapsed_owner_takes_nothing_more,
     an_owner_that_renews_keeps_its_jobs_beyond_its_first_lease,
     renewing_after_being_retired_is_lost_for_ever,
@@ -97,6 +98,21 @@ async fn a_lost_owners_jobs_go_to_a_new_owner_of_the_same_client(case: LedgerCas
     assert_eq!(renewed, Renewed::Lost);
     let claimed = case.worker().await.one().await;
     assert_eq!((claimed.job.id, claimed.crashes), (id, 1));
+}
+
+/// Proves L22, S55.
+async fn an_owners_jobs_go_to_another_when_its_lease_ends_and_not_before(case: LedgerCase) {
+    let id = case.enqueue(case.job()).await;
+    let mut lapsing = case.worker_elsewhere(LONG_LEASE).await;
+    lapsing.one().await;
+    let mut worker = case.worker().await;
+    let before = case.env.monotonic();
+    let ledger = &lapsing.ledger;
+    ledger.renew(&lapsing.owner, SHORT_LEASE).await.unwrap();
+    let claimed = worker.one().await;
+    let held = case.env.monotonic().since(before);
+    assert_eq!((claimed.job.id, claimed.crashes), (id, 1));
+    assert!(held >= SHORT_LEASE, "another owner took it after {held:?}");
 }
 
 /// Proves S30, S71.

@@ -9,11 +9,23 @@ use crate::check::checks;
 use crate::impatience::impatiently;
 
 checks!(StoreCase:
+    what_was_recorded_is_found_at_once_by_another_client,
     the_same_id_recorded_by_two_clients_at_once_is_one_record,
     a_unique_key_recorded_twice_in_one_batch_is_one_record,
     a_dropped_record_is_there_whole_or_not_at_all,
     a_duplicate_changes_nothing_of_the_record,
 );
+
+/// Proves S10, S60.
+async fn what_was_recorded_is_found_at_once_by_another_client(case: StoreCase) {
+    let other = case.second_client().await;
+    let jobs: Vec<_> = (0..30).map(|_| case.job()).collect();
+    case.record(&jobs, Some(&case.publication())).await;
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    let found = other.index().get(&ids).await.unwrap();
+    let found: Vec<_> = found.into_iter().flatten().map(|job| job.id).collect();
+    assert_eq!(found, ids);
+}
 
 /// Proves S10, S11.
 async fn the_same_id_recorded_by_two_clients_at_once_is_one_record(case: StoreCase) {
