@@ -13,6 +13,7 @@ Commands:
   test [--quick]   format, tests, doc examples, lints, documentation, tidy; --quick leaves out
                    lints and documentation. Stops at the first failure
   tidy             the rules of the house: sizes, names, places, edges between crates
+  conformance      runs the conformance suite and writes docs/reference/conformance.md
   bench [ARGS]     builds and runs the benchmarks in release mode; ARGS go to them
   help             this text
 
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Test(Scope),
     /// Look for breaches of the house rules.
     Tidy,
+    /// Run the conformance suite and write the page about it.
+    Conformance,
     /// Run the benchmarks with these arguments.
     Bench(Vec<String>),
 }
@@ -47,12 +50,16 @@ impl Command {
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match *words.as_slice() {
             [] | ["help" | "--help" | "-h", ..] => Ok(Self::Help),
-            ["test" | "tidy", "--help" | "-h"] => Ok(Self::Help),
+            ["test" | "tidy" | "conformance", "--help" | "-h"] => Ok(Self::Help),
             ["test"] => Ok(Self::Test(Scope::Whole)),
             ["test", "--quick"] => Ok(Self::Test(Scope::Quick)),
             ["tidy"] => Ok(Self::Tidy),
             ["bench", ..] => Ok(Self::Bench(arguments.into_iter().skip(1).collect())),
             ["test", first, ..] => bail!("`test` has no argument {first:?}; it has --quick"),
+            ["conformance"] => Ok(Self::Conformance),
+            ["conformance", first, ..] => {
+                bail!("`conformance` has no argument {first:?}; it has none")
+            }
             ["tidy", first, ..] => bail!("`tidy` has no argument {first:?}; it has none"),
             [other, ..] => bail!("there is no command {other:?}\n\n{HELP}"),
         }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod command;
+mod conformance;
 mod root;
 mod step;
 mod test;
@@ -40,7 +41,8 @@ fn run() -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Test(scope) => test::run(&root, scope),
-        Command::Tidy => tidy::run(&root),
+        Command::Tidy => tidy::run(&root, None),
+        Command::Conformance => conformance::run(&root),
         Command::Bench(arguments) => bench::run(&root, arguments),
     }
 }

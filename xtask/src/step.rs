@@ -13,7 +13,7 @@ pub(crate) struct Step {
     /// The arguments behind `cargo`.
     pub(crate) arguments: Vec<String>,
     /// Variables set for it.
-    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Step {
@@ -57,7 +57,7 @@ impl Step {
         let mut command = Command::new(cargo);
         command
             .args(&self.arguments)
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root);
         command
     }
@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn the_line_to_repeat_a_step_has_its_variables_and_arguments() {
         let mut step = Step::new("documentation", "doc --no-deps");
-        step.environment.push(("RUSTDOCFLAGS", "-D warnings"));
+        step.environment
+            .push(("RUSTDOCFLAGS", "-D warnings".to_owned()));
         assert_eq!(
             step.line(),
             "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::command::Scope;
+use crate::conformance::{self, Record};
 use crate::step::Step;
 use crate::tidy;
 
@@ -32,7 +33,15 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
         println!("xtask: cargo-nextest is not installed, so `cargo test` runs the tests");
         Runner::Cargo
     };
-    let steps = steps(scope, runner);
+    let mut steps = steps(scope, runner);
+    let report = conformance::fresh_record(root)?;
+    for step in steps
+        .iter_mut()
+        .filter(|step| step.name.starts_with("tests"))
+    {
+        step.environment
+            .push((conformance::VARIABLE, report.clone()));
+    }
     let count = steps.len() + 1;
     let mut names = Vec::new();
     for (number, step) in (1..).zip(&steps) {
@@ -52,7 +61,8 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
         names.push(step.name);
     }
     println!("\nxtask: step {count} of {count}, tidy: cargo xtask tidy");
-    if !tidy::run(root)? {
+    let record = Record::read(&conformance::folder(root))?;
+    if !tidy::run(root, Some(&record))? {
         println!("\nxtask: step {count} of {count} failed, tidy. Repeat it alone with");
         println!("    cargo xtask tidy");
         return Ok(false);
@@ -83,7 +93,7 @@ fn steps(scope: Scope, runner: Runner) -> Vec<Step> {
         let mut documentation = Step::new("documentation", &format!("doc {ALL} --lib --no-deps"));
         documentation
             .environment
-            .push(("RUSTDOCFLAGS", "-D warnings"));
+            .push(("RUSTDOCFLAGS", "-D warnings".to_owned()));
         steps.push(documentation);
     }
     steps

@@ -4,6 +4,7 @@
 //! them by what they look at.
 
 mod backends;
+mod clauses;
 mod crates;
 mod finding;
 mod layout;
@@ -19,18 +20,22 @@ use std::path::Path;
 use anyhow::Result;
 
 use self::finding::Finding;
-use self::tree::Tree;
+pub(crate) use self::tree::{TextFile, Tree};
+use crate::conformance::Record;
 
 /// A rule of the house.
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 17] = [
     layout::unlisted_root_entries,
     layout::forbidden_names,
     layout::missing_skeleton,
     crates::misnamed_folders,
     crates::forbidden_edges,
     backends::named_where_unknown,
+    clauses::unproved,
+    clauses::unmade_cases,
+    clauses::stale_page,
     length::long_files,
     length::long_readmes,
     length::long_architecture,
@@ -41,10 +46,14 @@ const RULES: [Rule; 14] = [
     paths::of_one_machine,
 ];
 
-/// Prints all breaches, and answers whether there are none.
-pub(crate) fn run(root: &Path) -> Result<bool> {
+/// Prints all breaches, and answers whether there are none. After a run of the conformance suite its record is
+/// compared with the page about it.
+pub(crate) fn run(root: &Path, record: Option<&Record>) -> Result<bool> {
     let tree = Tree::read(root)?;
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
+    if let Some(record) = record {
+        findings.extend(clauses::stale_answers(&tree, record));
+    }
     findings.sort();
     for finding in &findings {
         println!("{finding}");
@@ -66,8 +75,8 @@ mod tests {
     fn a_breach_makes_tidy_fail() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\n").unwrap();
-        assert!(run(folder.path()).unwrap());
+        assert!(run(folder.path(), None).unwrap());
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
-        assert!(!run(folder.path()).unwrap());
+        assert!(!run(folder.path(), None).unwrap());
     }
 }

@@ -1,0 +1,54 @@
+//! What the conformance suite proves, read from its sources and from the record of a run, and the page about
+//! it.
+
+mod case;
+mod citation;
+mod clause;
+mod page;
+mod record;
+
+pub(crate) use self::case::{CASES, Case};
+pub(crate) use self::citation::Citation;
+pub(crate) use self::clause::Clause;
+pub(crate) use self::page::{PAGE, Page, row_of};
+pub(crate) use self::record::{Record, folder};
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::step::Step;
+use crate::tidy::Tree;
+
+/// The variable by which the suite is told where to leave its record.
+pub(crate) const VARIABLE: &str = "BANANAS_CONFORMANCE_REPORT";
+
+/// The tests that leave a record, with the selection of packages and features that all steps share.
+const TESTS: &str = "nextest run --workspace --all-features --no-fail-fast -E \
+                     test(/::(broker|ledger|store|split)::(smoke|core|fault)::/)";
+
+/// Runs the suite on every backend and writes the page.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let record = fresh_record(root)?;
+    let mut step = Step::new("conformance", TESTS);
+    step.environment.push((VARIABLE, record));
+    if !step.run(root)? {
+        println!("xtask: the page is not written, since checks failed");
+        return Ok(false);
+    }
+    let text = Page::of(&Tree::read(root)?, &Record::read(&folder(root))?).to_string();
+    let path = root.join(PAGE);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {PAGE}"))?;
+    println!("xtask: wrote {PAGE}");
+    Ok(true)
+}
+
+/// Forgets the record of the last run, and answers where the next one goes.
+pub(crate) fn fresh_record(root: &Path) -> Result<String> {
+    let folder = folder(root);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(folder.to_string_lossy().into_owned())
+}
