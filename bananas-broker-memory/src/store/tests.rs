@@ -312,6 +312,24 @@ async fn a_claim_takes_over_from_a_lapsed_owner_which_is_then_lost() {
 }
 
 #[tokio::test]
+async fn a_job_given_back_while_its_batch_is_open_is_published_again_with_it() {
+    let rig = Rig::new();
+    let (by, store) = (rig.owner(1).await, &rig.store);
+    let batch = vec![job(1), job(2), job(3)];
+    store.record(batch, Some(publication(1))).await;
+    let run = claim(&rig, 1, 1, 1).await.unwrap();
+    assert!(matches!(run, ClaimAnswer::Run { epoch: 1, .. }), "{run:?}");
+    rig.pass(30);
+    let page = store.lost(lost(&rig, 8, 1)).await.unwrap();
+    assert_eq!(page.jobs[0].job.id, id(2));
+    store.renew(&owner(1), MINUTE).await.unwrap();
+    rig.settle(id(1), 1, release()).await;
+    let page = store.lost(lost(&rig, 9, 9)).await.unwrap();
+    let again: HashSet<JobId> = page.jobs.iter().map(|again| again.job.id).collect();
+    assert_eq!(again, HashSet::from([id(1), id(3)]), "owner {by}");
+}
+
+#[tokio::test]
 async fn a_batch_that_stays_open_is_published_again_once_and_a_closed_one_is_not() {
     let rig = Rig::new();
     let store = &rig.store;

@@ -51,13 +51,20 @@ impl Table {
         let mut page = DuePage::default();
         let max = lost.max as u64;
         for batch in self.batches.overdue(&lost.gone, lost.open_for, lost.now) {
+            let mut running = Vec::new();
             while page.moved < max
                 && batch != lost.publication.id
                 && let Some(id) = self.batches.next_job(batch)
             {
                 if self.is_ready_in(id, batch) {
                     self.publish_again(id, &mut page, lost);
+                } else if self.is_stamped(id, batch) {
+                    running.push(id);
                 }
+            }
+            // A worker may give them back while the batch is still open.
+            for id in running {
+                self.batches.stamp(batch, id);
             }
         }
         for queue in &lost.evidence {
@@ -103,6 +110,12 @@ impl Table {
             self.stamp(again.job.id, publication, now);
             page.jobs.push(again);
         }
+    }
+
+    fn is_stamped(&self, id: JobId, batch: BatchId) -> bool {
+        self.rows
+            .get(&id)
+            .is_some_and(|row| row.batch == Some(batch))
     }
 
     fn is_ready_in(&self, id: JobId, batch: BatchId) -> bool {
