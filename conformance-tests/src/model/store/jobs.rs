@@ -115,7 +115,7 @@ impl Jobs {
         self.stamps.push((id, stamps));
     }
 
-    /// Whether a ready job is stamped with a batch for which `is` holds: for each stamp it may have.
+    /// With what a job may be stamped.
     pub(super) fn stamps(&self, id: JobId) -> &[Option<BatchId>] {
         let found = self.stamps.iter().find(|(job, _)| *job == id);
         found.map_or(&[], |(_, stamps)| stamps)

@@ -7,8 +7,8 @@ use bananas_core::{
 };
 
 use super::job::Job;
-use super::player::{Player, job_id, name, owner, queue_name};
-use super::step::{NewClaim, QUEUES};
+use super::player::{Player, job_id, name, nth_latest, owner, queue_name};
+use super::step::{JOBS, NewClaim, QUEUES};
 use crate::model::{Step, line};
 
 impl Player {
@@ -68,7 +68,9 @@ impl Player {
     }
 
     fn new_claim(&self, new: &NewClaim) -> Claim {
-        let id = job_id(new.n);
+        let run = new.n.checked_sub(JOBS);
+        let run = run.and_then(|nth| nth_latest(&self.runs, usize::from(nth)));
+        let id = run.map_or_else(|| job_id(new.n % JOBS), |(job, _)| job.id);
         let job = self.model.find(id);
         Claim {
             job: JobRef {
