@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::{Bucket, JobId, QueueName};
+use bananas_core::{Bucket, DEAD_REASON_PROPERTY, JobId, QueueName};
 use bytes::Bytes;
 
 use super::board::{Board, Event, Now, Place};
@@ -11,9 +11,6 @@ use super::error::Error;
 use super::log::Log;
 use super::protocol::{Blob, Delivered, End, Leave, Message, Poll, Reply, Request, Token};
 use super::queue::{Entry, Holding, Queue, Spot};
-
-/// The property under which a dead message shows why it is dead.
-const REASON_PROPERTY: &str = "bananas-dead-reason";
 
 /// How many bytes of bodies one answer carries before it is full.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -260,9 +257,10 @@ fn shown(entry: &Entry) -> Message {
     let mut message = entry.message.clone();
     if let Spot::Dead(reason) = &entry.spot {
         let reason = Blob(Bytes::from(reason.clone()));
-        message
-            .properties
-            .push((REASON_PROPERTY.to_owned(), reason));
+        let properties = &mut message.properties;
+        // What it said of that itself is no reason.
+        properties.retain(|(name, _)| name != DEAD_REASON_PROPERTY);
+        properties.push((DEAD_REASON_PROPERTY.to_owned(), reason));
     }
     message
 }
