@@ -66,6 +66,16 @@ impl BrokerHarness for Toy {
         self.open_at(self.address, namespace).await
     }
 
+    async fn open_with(
+        &self,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Option<Arc<dyn Broker>>> {
+        let mut toy = self.clone();
+        toy.env = env;
+        Ok(Some(toy.open(namespace).await?))
+    }
+
     fn network(&self) -> Option<Arc<dyn Network>> {
         Some(Arc::new(self.clone()))
     }

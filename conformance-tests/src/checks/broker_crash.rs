@@ -1,7 +1,6 @@
 //! What is left when a process dies, and what several processes share.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use bananas_core::{Bucket, ErrorKind, JobId, QueueName, Settle, Settled, Settlement};
 
@@ -12,7 +11,6 @@ use crate::patience::{Patience, eventually};
 use crate::role::Role;
 
 checks!(BrokerCase:
-    messages_survive_the_end_of_all_clients if Lasting,
     a_killed_consumer_gives_back_what_it_held if Shared with Child in Fault,
     a_second_consumer_of_that_name_hides_no_orphans if Shared with Child in Fault,
     what_a_killed_publisher_had_confirmed_is_there if Shared with Child in Fault,
@@ -23,16 +21,6 @@ checks!(BrokerCase:
     many_who_wait_for_a_lapsed_lease_get_it_once,
     a_queue_deleted_under_its_consumer_is_noticed if Admin,
 );
-
-/// Proves B20. Case A13.
-async fn messages_survive_the_end_of_all_clients(mut case: BrokerCase) {
-    let published = case.publish_all(case.messages(20)).await;
-    case.broker.close(Duration::from_secs(10)).await.unwrap();
-    case.broker = case.second_client().await;
-    let taken = case.take(case.consumer().await.as_mut(), 20).await;
-    assert_eq!(sorted(ids(&taken)), sorted(published));
-    case.ack(&taken).await;
-}
 
 /// Proves B72. Case F01.
 async fn a_killed_consumer_gives_back_what_it_held(case: BrokerCase) {
