@@ -7,8 +7,8 @@ pub(super) const JOBS: u8 = 10;
 pub(super) const QUEUES: usize = 2;
 pub(super) const OWNERS: u8 = 3;
 
-/// How many of the latest runs are claimed again.
-const RUNS: u8 = 8;
+/// How many numbers, beside those of the jobs, stand for the latest runs.
+const RUNS: u8 = 12;
 
 /// One step. In sequences of a fused engine `Start` takes jobs, in others it claims them.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub(super) struct NewJob {
 /// A delivery that asks to run.
 #[derive(Clone, Debug)]
 pub(super) struct NewClaim {
-    /// A job; from `JOBS` on the job of a run, counted from the latest: claims of running jobs matter most.
+    /// A job; from `JOBS` on the job of one of the latest runs, since claims of running jobs matter most.
     pub(super) n: u8,
     /// Behind the latest copy.
     pub(super) copies_behind: u32,
@@ -166,7 +166,7 @@ fn any_job() -> impl Strategy<Value = NewJob> + Clone {
 
 fn any_claim() -> impl Strategy<Value = NewClaim> + Clone {
     let behind = prop_oneof![4 => Just(0_u32), 1 => Just(1_u32)];
-    (0..JOBS + RUNS, behind, 1..4_u32, any::<bool>()).prop_map(
+    (0..JOBS + RUNS, behind, 1..9_u32, prop::bool::weighted(0.8)).prop_map(
         |(n, copies_behind, delivery, proves)| NewClaim {
             n,
             copies_behind,
