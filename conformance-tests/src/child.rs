@@ -1,5 +1,6 @@
 //! A child process: this very program again, with a role to play until it is killed.
 
+use std::fmt;
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -38,6 +39,12 @@ impl Part {
             role: (*role).to_owned(),
             number: number.parse().expect("the last word is a number"),
         })
+    }
+
+    /// The role of this name among `all`.
+    pub(crate) fn role<R: Copy + fmt::Debug>(&self, all: &[R]) -> R {
+        let found = all.iter().find(|role| format!("{role:?}") == self.role);
+        *found.unwrap_or_else(|| panic!("{:?} is none of {all:?}", self.role))
     }
 }
 

@@ -22,26 +22,8 @@ pub(crate) enum LedgerRole {
 }
 
 impl LedgerRole {
-    const ALL: [(&str, Self); 4] = [
-        ("hold", Self::Hold),
-        ("enqueue", Self::Enqueue),
-        ("work", Self::Work),
-        ("drain", Self::Drain),
-    ];
-
-    /// The role of this name.
-    pub(crate) fn named(name: &str) -> Self {
-        let found = Self::ALL.iter().find(|(of, _)| *of == name);
-        found
-            .unwrap_or_else(|| panic!("there is no role {name:?}"))
-            .1
-    }
-
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(_, role)| *role == self);
-        found.expect("each role has a name").0
-    }
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Hold, Self::Enqueue, Self::Work, Self::Drain];
 
     /// Plays it.
     pub(crate) async fn play(self, case: LedgerCase, number: usize) {

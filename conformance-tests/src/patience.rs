@@ -37,6 +37,12 @@ impl Patience {
     }
 }
 
+/// Waits until the wall clock has moved on, so that what comes now bears a later time.
+pub(crate) async fn a_later_time(env: &Arc<dyn Env>) {
+    let before = env.now();
+    eventually(env, "the clock moves on", async || env.now() > before).await;
+}
+
 /// Waits until the condition holds.
 pub(crate) async fn eventually(
     env: &Arc<dyn Env>,

@@ -37,28 +37,15 @@ impl Role {
     /// The queues that [`Role::Ensure`] ensures.
     pub(crate) const ENSURED: [&str; 3] = ["made.first", "made.second", "made.third"];
 
-    const ALL: [(&str, Self); 6] = [
-        ("hold", Self::Hold),
-        ("publish", Self::Publish),
-        ("ack", Self::Ack),
-        ("shuffle", Self::Shuffle),
-        ("ensure", Self::Ensure),
-        ("drain", Self::Drain),
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Hold,
+        Self::Publish,
+        Self::Ack,
+        Self::Shuffle,
+        Self::Ensure,
+        Self::Drain,
     ];
-
-    /// The role of this name.
-    pub(crate) fn named(name: &str) -> Self {
-        let found = Self::ALL.iter().find(|(of, _)| *of == name);
-        found
-            .unwrap_or_else(|| panic!("there is no role {name:?}"))
-            .1
-    }
-
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        let found = Self::ALL.iter().find(|(_, role)| *role == self);
-        found.expect("each role has a name").0
-    }
 
     /// Plays it.
     pub(crate) async fn play(self, case: BrokerCase, number: usize) {

@@ -64,8 +64,9 @@ impl Suite {
         });
         if let Some(part) = Part::of_this_process(harness.name(), "broker") {
             self.play(async move {
+                let role = part.role(&Role::ALL);
                 let case = BrokerCase::join(opened, part.namespace).await;
-                Role::named(&part.role).play(case, part.number).await;
+                role.play(case, part.number).await;
             });
         }
         let offer = offer.with(Tool::Probe, harness.probe(ASKED).is_some());
@@ -100,8 +101,9 @@ impl Suite {
         });
         if let Some(part) = Part::of_this_process(harness.name(), "ledger") {
             self.play(async move {
+                let role = part.role(&LedgerRole::ALL);
                 let case = LedgerCase::join(opened, part.namespace).await;
-                LedgerRole::named(&part.role).play(case, part.number).await;
+                role.play(case, part.number).await;
             });
         }
         for check in checks::ledger() {

@@ -3,14 +3,11 @@
 //! A check that waits a minute in it takes no time, and takes the same way each time it is run. Everything
 //! runs on the one thread of the runtime, isolated tasks too.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bananas_core::{BoxFuture, Env, Running, Spawned, Tick, Timestamp};
+use bananas_core::{BoxFuture, Env, Spawned, Tick, Timestamp};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Some day in 2026.
@@ -80,23 +77,11 @@ impl Env for VirtualEnv {
     }
 
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> Spawned {
-        Spawned::new(Task(Handle::current().spawn(future)))
+        Spawned::new(Handle::current().spawn(future))
     }
 
     fn spawn_isolated(&self, name: &'static str, future: BoxFuture<'static, ()>) -> Spawned {
         self.spawn(name, future)
-    }
-}
-
-struct Task(JoinHandle<()>);
-
-impl Running for Task {
-    fn abort(&self) {
-        self.0.abort();
-    }
-
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        Pin::new(&mut self.0).poll(cx).map(|joined| joined.is_ok())
     }
 }
 

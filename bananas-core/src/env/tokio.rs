@@ -99,23 +99,21 @@ impl Env for TokioEnv {
     }
 
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> Spawned {
-        Spawned::new(Task(self.handlers.spawn(future)))
+        Spawned::new(self.handlers.spawn(future))
     }
 
     fn spawn_isolated(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> Spawned {
-        Spawned::new(Task(self.isolated().spawn(future)))
+        Spawned::new(self.isolated().spawn(future))
     }
 }
 
-struct Task(JoinHandle<()>);
-
-impl Running for Task {
+impl Running for JoinHandle<()> {
     fn abort(&self) {
-        self.0.abort();
+        Self::abort(self);
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        Pin::new(&mut self.0).poll(cx).map(|joined| joined.is_ok())
+        Pin::new(self).poll(cx).map(|joined| joined.is_ok())
     }
 }
 

@@ -118,7 +118,7 @@ impl BrokerCase {
             backend: self.harness.name().to_owned(),
             side: "broker".to_owned(),
             namespace: self.namespace.clone(),
-            role: role.name().to_owned(),
+            role: format!("{role:?}"),
             number,
         };
         let variables = self.harness.child().expect("gated by Child");

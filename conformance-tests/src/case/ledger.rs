@@ -61,7 +61,7 @@ impl LedgerCase {
             backend: self.harness.name().to_owned(),
             side: "ledger".to_owned(),
             namespace: self.namespace.clone(),
-            role: role.name().to_owned(),
+            role: format!("{role:?}"),
             number,
         };
         let variables = self.harness.child().expect("gated by Child");

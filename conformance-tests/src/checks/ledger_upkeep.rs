@@ -11,7 +11,7 @@ use crate::check::checks;
 use crate::hand_worker::{HandWorker, LONG_LEASE};
 use crate::impatience::impatiently;
 use crate::outcomes::success;
-use crate::patience::eventually;
+use crate::patience::{a_later_time, eventually};
 use crate::race::{all_at_once, beside};
 
 checks!(LedgerCase:
@@ -89,7 +89,7 @@ async fn prunes_by_many_clients_count_each_job_once(case: LedgerCase) {
     let ids = case.enqueue_all(case.jobs(60)).await;
     let cancel = Alteration::Cancel;
     case.index().alter(&ids[..50], cancel).await.unwrap();
-    case.env.sleep(Duration::from_millis(5)).await;
+    a_later_time(&case.env).await;
     let clients = [Arc::clone(&case.ledger), case.second_client().await];
     let prunes = (0..8).map(|n| {
         let ledger = Arc::clone(&clients[n % 2]);

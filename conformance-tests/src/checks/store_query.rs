@@ -11,7 +11,7 @@ use bananas_core::{
 use crate::case::StoreCase;
 use crate::check::checks;
 use crate::outcomes::{fatal, success};
-use crate::patience::Patience;
+use crate::patience::{Patience, a_later_time};
 use crate::population::Chance;
 
 checks!(StoreCase:
@@ -162,8 +162,7 @@ async fn a_range_of_end_times_leaves_out_what_has_not_ended(case: StoreCase) {
     let ended = [case.recorded().await, case.recorded().await];
     let open = case.recorded().await;
     end(&case, &ended[0], success()).await;
-    // So that the two ends are told apart.
-    case.env.sleep(Duration::from_millis(2)).await;
+    a_later_time(&case.env).await;
     end(&case, &ended[1], fatal(&case.env, 1)).await;
     let times = [case.found(ended[0].id).await, case.found(ended[1].id).await];
     let [first, second] = times.map(|job| job.standing.finished_at);

@@ -4,6 +4,7 @@ use bananas_core::{Job, JobState, Prune, Timestamp};
 
 use crate::case::StoreCase;
 use crate::check::checks;
+use crate::patience::a_later_time;
 use crate::race::all_at_once;
 
 checks!(StoreCase:
@@ -76,8 +77,7 @@ async fn prune_takes_the_time_at_which_a_job_ended(case: StoreCase) {
         for _ in 0..3 {
             let job = case.job_in(state).await;
             ends.push(case.found(job.id).await.standing.finished_at.unwrap());
-            let moment = std::time::Duration::from_millis(2);
-            case.env.sleep(moment).await;
+            a_later_time(&case.env).await;
         }
         let prune = Prune {
             finished_before: ends[1],
