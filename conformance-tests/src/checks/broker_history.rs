@@ -13,6 +13,7 @@ use crate::check::checks;
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::judge::{Cause, History, Recorded, Verdict, judge};
 use crate::patience::Patience;
+use crate::race::all_at_once;
 
 checks!(BrokerCase:
     sixteen_consumers_take_each_message_once in Smoke,
@@ -75,6 +76,8 @@ impl Witnessed {
         let patience = Patience::new(&self.case.env);
         while self.acked() < messages {
             let taken = consumer.reserve(at_once, LOOK).await.unwrap();
+            // Others take meanwhile, even where no call ever waits, so that many hold deliveries at once.
+            yield_now().await;
             if !taken.is_empty() {
                 self.try_ack(taken).await;
             }
@@ -83,7 +86,7 @@ impl Witnessed {
     }
 
     /// Judges what happened, by what the broker says it can do.
-    async fn judged(self) -> Verdict {
+    async fn judged(&self) -> Verdict {
         self.recorded.list(&self.case.queue).await.unwrap();
         let verdict = judge(&self.history.events(), &self.recorded.rules());
         verdict.assert_clean();
@@ -94,7 +97,7 @@ impl Witnessed {
 /// Proves B20, B40, B71. Case K01.
 async fn sixteen_consumers_take_each_message_once(case: BrokerCase) {
     const MESSAGES: usize = 5_000;
-    let witnessed = Witnessed::new(&case);
+    let witnessed = Arc::new(Witnessed::new(&case));
     let mut consumers = Vec::new();
     for _ in 0..16 {
         consumers.push(witnessed.case.consumer_with(LONG_LEASE, 100).await);
@@ -105,9 +108,11 @@ async fn sixteen_consumers_take_each_message_once(case: BrokerCase) {
             witnessed.case.publish_all(batch).await;
         }
     };
-    let consumers = consumers.into_iter();
-    let work = consumers.map(|consumer| witnessed.work(consumer, MESSAGES, 50));
-    futures::join!(publish, join_all(work));
+    let work = consumers.into_iter().map(|consumer| {
+        let witnessed = Arc::clone(&witnessed);
+        async move { witnessed.work(consumer, MESSAGES, 50).await }
+    });
+    futures::join!(publish, all_at_once(&case.env, work));
     let counts = witnessed.judged().await.counts;
     let all = MESSAGES as u64;
     assert_eq!((counts.ok, counts.runs), (all, all), "{counts}");
@@ -159,7 +164,9 @@ async fn forget_some(witnessed: &Witnessed, mut consumer: Box<dyn Consumer>, mes
     let mut late: Vec<Delivery> = Vec::new();
     while witnessed.acked() < messages {
         let mut now = Vec::new();
-        for delivery in consumer.reserve(10, LOOK).await.unwrap() {
+        let taken = consumer.reserve(10, LOOK).await.unwrap();
+        yield_now().await;
+        for delivery in taken {
             match env.random() % 8 {
                 0 => drop(delivery),
                 1 => late.push(delivery),
