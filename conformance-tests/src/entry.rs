@@ -37,7 +37,8 @@ pub(crate) struct Offer {
     pub(crate) capabilities: Option<Capabilities>,
     /// Whether it has an admin side.
     pub(crate) admin: bool,
-    tools: Vec<Tool>,
+    /// What its harness has.
+    pub(crate) tools: Vec<Tool>,
     known: &'static [KnownFailure],
 }
 
@@ -54,13 +55,6 @@ impl Offer {
             tools: [Some(Tool::Nothing), child].into_iter().flatten().collect(),
             known: backend.known_failures(),
         }
-    }
-
-    pub(crate) fn with(mut self, tool: Tool, offered: bool) -> Self {
-        if offered {
-            self.tools.push(tool);
-        }
-        self
     }
 
     /// How a check ends that need not be run.

@@ -1,5 +1,7 @@
 //! Which checks a backend need not pass, by its capabilities and never by its name.
 
+use std::time::Duration;
+
 use bananas_core::{Capabilities, Delay, Durability, Ordering, Reach};
 
 /// What a check needs of the backend.
@@ -31,25 +33,57 @@ pub(crate) enum Gate {
     Shared,
     /// A server behind a network.
     Remote,
+    /// Delays of half an hour and more.
+    LongDelay,
+    /// Delays, and priorities that are told apart.
+    DelayAndPriorities,
+    /// A server, and delays of half an hour and more.
+    RemoteLongDelay,
     /// A server that may be killed.
     LastingServer,
     /// The same, with delays.
     LastingDelays,
+    /// The same, with an admin side.
+    LastingAdmin,
 }
+
+/// The delay that [`Gate::LongDelay`] promises.
+pub(crate) const LONG_DELAY: Duration = Duration::from_secs(1_800);
 
 impl Gate {
     /// Why the check is not for a backend with these capabilities, if so.
     pub(crate) fn refusal(self, can: &Capabilities, admin: bool) -> Option<&'static str> {
-        let remote = can.reach == Reach::Network;
-        let native = |limited: bool| matches!(can.delay, Delay::Native { max, .. } if !limited || max.is_some());
+        let first = |gates: &[Self]| gates.iter().find_map(|gate| gate.refusal(can, admin));
+        match self {
+            Self::DelayAndPriorities => first(&[Self::Delay, Self::Priorities]),
+            Self::RemoteLongDelay => first(&[Self::Remote, Self::LongDelay]),
+            Self::LastingServer if can.durability < Durability::D2 => {
+                first(&[Self::Remote]).or(Some("its data die with the server"))
+            }
+            Self::LastingServer => first(&[Self::Remote]),
+            Self::LastingDelays => first(&[Self::LastingServer, Self::Delay]),
+            Self::LastingAdmin => first(&[Self::LastingServer, Self::Admin]),
+            single => single.refusal_of_one(can, admin),
+        }
+    }
+
+    fn refusal_of_one(self, can: &Capabilities, admin: bool) -> Option<&'static str> {
+        let longest = match can.delay {
+            Delay::Unsupported => Duration::ZERO,
+            Delay::Native { max, .. } => max.unwrap_or(Duration::MAX),
+        };
         let (open, reason) = match self {
-            Self::Always => (true, ""),
             Self::Priorities => (can.priority_levels > 1, "it has one priority level"),
             Self::Order => (can.ordering == Ordering::Queue, "it keeps no order"),
             Self::KeyOrder => (can.ordering == Ordering::Key, "it keeps no order by key"),
-            Self::Delay => (native(false), "it has no delays"),
-            Self::LimitedDelay => (native(true), "its delays have no limit"),
-            Self::NoDelay => (!native(false), "it has delays"),
+            Self::Delay => (!longest.is_zero(), "it has no delays"),
+            Self::LongDelay if longest.is_zero() => (false, "it has no delays"),
+            Self::LongDelay => (longest >= LONG_DELAY, "its longest delay is shorter"),
+            Self::LimitedDelay => (
+                !longest.is_zero() && longest < Duration::MAX,
+                "its delays have no limit",
+            ),
+            Self::NoDelay => (longest.is_zero(), "it has delays"),
             Self::DeliveryCount => (
                 can.exact_delivery_count,
                 "its delivery counts are not exact",
@@ -67,14 +101,50 @@ impl Gate {
                 can.reach > Reach::Process,
                 "no other process can share its data",
             ),
-            Self::Remote => (remote, "it has no server"),
-            Self::LastingServer | Self::LastingDelays if !remote => (false, "it has no server"),
-            Self::LastingDelays if !native(false) => (false, "it has no delays"),
-            Self::LastingServer | Self::LastingDelays => (
-                can.durability >= Durability::D2,
-                "its data die with the server",
-            ),
+            Self::Remote => (can.reach == Reach::Network, "it has no server"),
+            // Made of others, by `refusal`.
+            Self::Always
+            | Self::DelayAndPriorities
+            | Self::RemoteLongDelay
+            | Self::LastingServer
+            | Self::LastingDelays
+            | Self::LastingAdmin => (true, ""),
         };
         (!open).then_some(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_of_several_is_shut_by_the_first_that_is() {
+        let mut can = Capabilities::exact();
+        let why = |gate: Gate, can: &Capabilities| gate.refusal(can, false);
+        assert_eq!(why(Gate::LastingDelays, &can), Some("it has no server"));
+        can.reach = Reach::Network;
+        let lost = Some("its data die with the server");
+        assert_eq!(why(Gate::LastingDelays, &can), lost);
+        can.durability = Durability::D2;
+        assert_eq!(why(Gate::LastingDelays, &can), None);
+        let uncounted = Some("it has no exact counts");
+        assert_eq!(why(Gate::LastingAdmin, &can), uncounted);
+        can.delay = Delay::Unsupported;
+        assert_eq!(why(Gate::LastingDelays, &can), Some("it has no delays"));
+        assert_eq!(why(Gate::RemoteLongDelay, &can), Some("it has no delays"));
+        assert_eq!(why(Gate::LastingServer, &can), None);
+    }
+
+    #[test]
+    fn a_long_delay_is_half_an_hour() {
+        let mut can = Capabilities::exact();
+        for (minutes, refusal) in [(15, Some("its longest delay is shorter")), (30, None)] {
+            can.delay = Delay::Native {
+                max: Some(Duration::from_secs(minutes * 60)),
+                granularity: Duration::from_secs(1),
+            };
+            assert_eq!(Gate::LongDelay.refusal(&can, true), refusal);
+        }
     }
 }

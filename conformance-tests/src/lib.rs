@@ -53,7 +53,7 @@ pub use self::model::{
     Campaign, Counterexample, Survey, VirtualBroker, VirtualStore, broker_sequences,
     store_sequences,
 };
-pub use self::probe::Probe;
+pub use self::probe::{Probe, Probing};
 pub use self::suite::Suite;
 pub use self::teeth::{GoodEngine, Teeth};
 pub use self::timing::Timing;

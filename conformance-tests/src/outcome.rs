@@ -18,20 +18,9 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-/// What a check unwinds with that finds out that it cannot be made here.
-struct CannotBeMade(&'static str);
-
-/// Ends the check as *untested*.
-pub(crate) fn untested(reason: &'static str) -> ! {
-    std::panic::resume_unwind(Box::new(CannotBeMade(reason)))
-}
-
 impl Outcome {
     /// The outcome of a check that unwound with this.
     pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Self {
-        if let Some(CannotBeMade(reason)) = payload.downcast_ref() {
-            return Self::Untested((*reason).to_owned());
-        }
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
         Self::Failed(text.unwrap_or("it panicked without a text").to_owned())
@@ -76,13 +65,6 @@ mod tests {
     fn outcome_of(check: fn()) -> Outcome {
         let payload = std::panic::catch_unwind(check).unwrap_err();
         Outcome::of_panic(payload.as_ref())
-    }
-
-    #[test]
-    fn a_check_that_cannot_be_made_is_neither_passed_nor_failed() {
-        let outcome = outcome_of(|| untested("no server"));
-        assert_eq!(outcome.to_string(), "untested: no server");
-        assert_eq!(outcome.clone().declared("why"), outcome);
     }
 
     #[test]

@@ -24,6 +24,23 @@ const AT_ONCE: usize = 16;
 /// The namespace in which a backend is asked what it can do.
 const ASKED: &str = "capabilities";
 
+/// What a backend and its harness say when they are asked.
+#[derive(Debug, Default)]
+struct Answer {
+    capabilities: Option<Capabilities>,
+    admin: bool,
+    tools: Vec<Tool>,
+}
+
+impl Answer {
+    fn of(capabilities: &Capabilities) -> Self {
+        Self {
+            capabilities: Some(capabilities.clone()),
+            ..Self::default()
+        }
+    }
+}
+
 /// The checks for one or more backends, and the runtime they run on.
 #[derive(Debug)]
 pub struct Suite {
@@ -59,8 +76,16 @@ impl Suite {
         let (asked, opened) = (Arc::<H>::clone(harness), Arc::<H>::clone(harness));
         let offer = self.offer(harness.as_ref(), async move {
             let broker = asked.open(ASKED).await?;
-            let can = broker.info().capabilities.clone();
-            Ok((Some(can), broker.admin().is_some()))
+            let clock = asked.open_with(ASKED, asked.env()).await?;
+            let mut answer = Answer::of(&broker.info().capabilities);
+            answer.admin = broker.admin().is_some();
+            answer.tools.extend(clock.map(|_| Tool::Clock));
+            answer.tools.extend(asked.secret().map(|_| Tool::Secret));
+            answer.tools.extend(asked.network().map(|_| Tool::Network));
+            let probing = asked.probe(ASKED).map(|probe| probe.offers());
+            let probing = probing.unwrap_or_default().iter().copied();
+            answer.tools.extend(probing.filter_map(Tool::of_probe));
+            Ok(answer)
         });
         if let Some(part) = Part::of_this_process(harness.name(), "broker") {
             self.play(async move {
@@ -69,8 +94,6 @@ impl Suite {
                 role.play(case, part.number).await;
             });
         }
-        let offer = offer.with(Tool::Probe, harness.probe(ASKED).is_some());
-        let offer = offer.with(Tool::Network, harness.network().is_some());
         for check in checks::broker() {
             let opened = Arc::<H>::clone(harness);
             let open = async move || BrokerCase::open(opened, check.name).await;
@@ -82,7 +105,7 @@ impl Suite {
     /// Adds the checks of a state store.
     #[must_use]
     pub fn store<H: StoreHarness>(mut self, harness: &Arc<H>) -> Self {
-        let offer = self.offer(harness.as_ref(), async { Ok((None, false)) });
+        let offer = self.offer(harness.as_ref(), async { Ok(Answer::default()) });
         for check in checks::store() {
             let opened = Arc::<H>::clone(harness);
             let open = async move || StoreCase::open(opened, check.name).await;
@@ -96,8 +119,10 @@ impl Suite {
     pub fn ledger<H: LedgerHarness>(mut self, harness: &Arc<H>) -> Self {
         let (asked, opened) = (Arc::<H>::clone(harness), Arc::<H>::clone(harness));
         let offer = self.offer(harness.as_ref(), async move {
-            let can = asked.open(ASKED).await?.info().capabilities.clone();
-            Ok((Some(can), false))
+            let mut answer = Answer::of(&asked.open(ASKED).await?.info().capabilities);
+            let apart = asked.broker_behind(ASKED).await?.is_some();
+            answer.tools.extend((!apart).then_some(Tool::OneEngine));
+            Ok(answer)
         });
         if let Some(part) = Part::of_this_process(harness.name(), "ledger") {
             self.play(async move {
@@ -117,7 +142,7 @@ impl Suite {
     /// Adds the checks of what the `SplitLedger` makes of a broker and a store.
     #[must_use]
     pub fn split<H: SplitHarness>(mut self, harness: &Arc<H>) -> Self {
-        let offer = self.offer(harness.as_ref(), async { Ok((None, false)) });
+        let offer = self.offer(harness.as_ref(), async { Ok(Answer::default()) });
         for check in checks::split() {
             let opened = Arc::<H>::clone(harness);
             let open = async move || SplitCase::open(opened).await;
@@ -138,17 +163,14 @@ impl Suite {
     }
 
     /// Asks a backend what it can do.
-    fn offer(
-        &self,
-        backend: &dyn Backend,
-        ask: impl Future<Output = Result<(Option<Capabilities>, bool)>>,
-    ) -> Offer {
+    fn offer(&self, backend: &dyn Backend, ask: impl Future<Output = Result<Answer>>) -> Offer {
         let mut offer = Offer::of(backend);
         if offer.absent.is_none() {
             match self.runtime.block_on(ask) {
-                Ok((can, admin)) => {
-                    offer.capabilities = can;
-                    offer.admin = admin;
+                Ok(answer) => {
+                    offer.capabilities = answer.capabilities;
+                    offer.admin = answer.admin;
+                    offer.tools.extend(answer.tools);
                 }
                 Err(e) => offer.broken = Some(format!("it cannot be opened: {e}")),
             }

@@ -15,7 +15,7 @@ use bananas_core::{
     ErrorKind, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt,
     Result, Settle, Settled, Settlement, Tick, TokioEnv,
 };
-use conformance_tests::{Backend, BrokerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, Probe, Probing, Suite};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -237,10 +237,14 @@ struct Stranger {
 
 #[async_trait]
 impl Probe for Stranger {
-    async fn make_conflicting(&self, queue: &QueueName) -> Result<bool> {
+    fn offers(&self) -> &'static [Probing] {
+        &[Probing::Conflict]
+    }
+
+    async fn make_conflicting(&self, queue: &QueueName) -> Result<()> {
         let place = (self.namespace.clone(), queue.clone());
         self.foreign.lock().unwrap().insert(place);
-        Ok(true)
+        Ok(())
     }
 }
 

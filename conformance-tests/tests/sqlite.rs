@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
 use bananas_core::{Broker, Env, Ledger, QueueName, Result, StateStore, TokioEnv};
 use bytes::Bytes;
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, StoreHarness, Suite};
+use conformance_tests::{
+    Backend, BrokerHarness, LedgerHarness, Probe, Probing, StoreHarness, Suite,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -51,21 +53,25 @@ impl File {
 
 #[async_trait]
 impl Probe for File {
-    async fn messages(&self, queue: &QueueName) -> Result<Option<u64>> {
+    fn offers(&self) -> &'static [Probing] {
+        &[Probing::Messages, Probing::Plant]
+    }
+
+    async fn messages(&self, queue: &QueueName) -> Result<u64> {
         let count = "SELECT count(*) FROM messages WHERE queue = ?1";
         let count: i64 = self
             .open()
             .query_row(count, [queue.as_str()], |row| row.get(0))
             .unwrap();
-        Ok(u64::try_from(count).ok())
+        Ok(u64::try_from(count).unwrap())
     }
 
-    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<bool> {
+    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<()> {
         let plant =
             "INSERT INTO messages (queue, state, priority, body) VALUES (?1, 'ready', 50, ?2)";
         let row = (queue.as_str(), body.to_vec());
         self.open().execute(plant, row).unwrap();
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use bananas_core::{
 };
 use bytes::Bytes;
 use conformance_tests::fault::{Network, Ready, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, Probe, Probing, Suite};
 use examples::toy::{ToyBroker, ToyConfig};
 use tempfile::TempDir;
 
@@ -115,7 +115,11 @@ impl ToyProbe {
 
 #[async_trait]
 impl Probe for ToyProbe {
-    async fn messages(&self, queue: &QueueName) -> Result<Option<u64>> {
+    fn offers(&self) -> &'static [Probing] {
+        &[Probing::Messages, Probing::Plant, Probing::Clients]
+    }
+
+    async fn messages(&self, queue: &QueueName) -> Result<u64> {
         let depths = self
             .client()
             .await?
@@ -124,21 +128,21 @@ impl Probe for ToyProbe {
         let counts =
             |depth: &bananas_core::Depth| [depth.ready, depth.in_flight, depth.delayed, depth.dead];
         let counts = depths.iter().flat_map(counts).filter_map(Count::value);
-        Ok(Some(counts.sum()))
+        Ok(counts.sum())
     }
 
-    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<bool> {
+    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<()> {
         let publish = Publish {
             queue: queue.clone(),
             message: RawMessage::without_id(body),
         };
         let mut answers = self.client().await?.publish(vec![publish]).await;
-        answers.remove(0).map(|_| true)
+        answers.remove(0).map(drop)
     }
 
-    async fn clients(&self) -> Result<Option<u64>> {
+    async fn clients(&self) -> Result<u64> {
         // This client itself is not meant.
-        Ok(Some(self.client().await?.clients().await? - 1))
+        Ok(self.client().await?.clients().await? - 1)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::fault::{Network, Proxy, ServerProcess};
 use crate::hand_worker::{LONG_LEASE, SHORT_LEASE};
 use crate::harness::BrokerHarness;
 use crate::patience::Patience;
-use crate::probe::Probe;
+use crate::probe::{Probe, Probing};
 use crate::role::Role;
 use crate::tally::wait_out;
 
@@ -125,14 +125,21 @@ impl BrokerCase {
         Child::start(&self.env, &part, variables)
     }
 
-    /// A client with a clock of its own, if the harness can open one.
-    pub(crate) async fn client_with(&self, env: Arc<dyn Env>) -> Option<Arc<dyn Broker>> {
+    /// A client with a clock of its own.
+    pub(crate) async fn client_with(&self, env: Arc<dyn Env>) -> Arc<dyn Broker> {
         let opened = self.harness.open_with(&self.namespace, env).await;
-        opened.unwrap()
+        opened.unwrap().expect("gated by Clock")
     }
 
     pub(crate) fn probe(&self) -> Option<Arc<dyn Probe>> {
         self.harness.probe(&self.namespace)
+    }
+
+    /// What clients hold on the server now, where a probe can tell.
+    pub(crate) async fn clients_on_server(&self) -> Option<u64> {
+        let counts = |probe: &Arc<dyn Probe>| probe.offers().contains(&Probing::Clients);
+        let probe = self.probe().filter(counts)?;
+        Some(probe.clients().await.unwrap())
     }
 
     pub(crate) fn secret(&self) -> Option<String> {

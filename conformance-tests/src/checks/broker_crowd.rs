@@ -24,10 +24,7 @@ checks!(BrokerCase:
 /// Proves B76. Case K03.
 async fn fifty_consumers_come_and_go_and_leave_nothing_behind(case: BrokerCase) {
     let published = case.publish_all(case.messages(100)).await;
-    let before = match case.probe() {
-        Some(probe) => probe.clients().await.unwrap(),
-        None => None,
-    };
+    let before = case.clients_on_server().await;
     let opened = join_all((0..50).map(|_| case.consumer_with(LONG_LEASE, 10))).await;
     for (n, mut consumer) in opened.into_iter().enumerate() {
         let taken = consumer.reserve(2, Duration::from_millis(20)).await;
@@ -53,10 +50,8 @@ async fn fifty_consumers_come_and_go_and_leave_nothing_behind(case: BrokerCase) 
     assert_eq!(came, published.into_iter().collect());
     case.assert_drained(consumer.as_mut()).await;
     drop(consumer);
-    if let (Some(probe), Some(before)) = (case.probe(), before) {
-        let gone = async || probe.clients().await.unwrap().unwrap_or(0) <= before;
-        eventually(&case.env, "the server has forgotten the consumers", gone).await;
-    }
+    let gone = async || case.clients_on_server().await <= before;
+    eventually(&case.env, "the server has forgotten the consumers", gone).await;
 }
 
 /// Proves B40, B44. Case K04.

@@ -289,16 +289,11 @@ async fn a_consumer_goes_on_after_a_reset(case: BrokerCase) {
 async fn a_hundred_resets_leave_no_connection_behind(case: BrokerCase) {
     let (proxy, cut) = case.behind_proxy().await;
     let mut consumer = cut.consumer().await;
-    let probe = case.probe();
     let mut tally = Tally::default();
     tally.publish_until_confirmed(&cut).await;
     take_through_faults(&cut, consumer.as_mut(), 1).await;
     let open_before = proxy.counts().open;
-    let clients = async || match &probe {
-        Some(probe) => probe.clients().await.unwrap(),
-        None => None,
-    };
-    let clients_before = clients().await;
+    let clients_before = case.clients_on_server().await;
     for _ in 0..100 {
         proxy.cut();
         let mut round = Tally::default();
@@ -308,7 +303,7 @@ async fn a_hundred_resets_leave_no_connection_behind(case: BrokerCase) {
         assert!(came.len() <= sent, "a message came twice");
     }
     eventually(&case.env, "old connections are gone", async || {
-        proxy.counts().open <= open_before && clients().await <= clients_before
+        proxy.counts().open <= open_before && case.clients_on_server().await <= clients_before
     })
     .await;
 }

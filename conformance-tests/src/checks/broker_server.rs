@@ -8,14 +8,13 @@ use bananas_core::{Bucket, JobId, Settlement};
 use crate::case::{BrokerCase, ids, sorted};
 use crate::check::checks;
 use crate::hand_worker::SHORT_LEASE;
-use crate::outcome::untested;
 use crate::patience::{DEADLINE, Patience};
 use crate::tally::{Tally, take_through_faults, wait_out};
 
 checks!(BrokerCase:
     what_was_confirmed_survives_the_kill_of_the_server if LastingServer with Network in Fault,
     what_was_acked_stays_gone_when_the_server_is_killed if LastingServer with Network in Fault,
-    dead_letters_survive_the_kill_of_the_server if LastingServer with Network in Fault,
+    dead_letters_survive_the_kill_of_the_server if LastingAdmin with Network in Fault,
     delayed_messages_survive_a_restart_and_are_not_early if LastingDelays with Network in Fault,
     messages_due_while_the_server_is_down_come_once_it_is_back if LastingDelays with Network in Fault,
     a_storm_of_publishes_outlives_restarts if LastingServer with Network in Fault,
@@ -65,9 +64,6 @@ async fn what_was_acked_stays_gone_when_the_server_is_killed(case: BrokerCase) {
 /// Proves B43.
 async fn dead_letters_survive_the_kill_of_the_server(case: BrokerCase) {
     let (mut server, own) = case.own_server().await;
-    let Some(admin) = own.broker.admin() else {
-        untested("it has no admin side to look at dead letters with");
-    };
     let id = own.publish(own.message("set aside")).await;
     let delivery = own.one(own.consumer().await.as_mut()).await;
     let dead = Settlement::DeadLetter {
@@ -78,7 +74,11 @@ async fn dead_letters_survive_the_kill_of_the_server(case: BrokerCase) {
     server.kill().await.unwrap();
     server.start_again().await.unwrap();
     Tally::default().publish_until_confirmed(&own).await;
-    let dead = admin.peek(&own.queue, Bucket::Dead, 10).await.unwrap();
+    let dead = own
+        .admin()
+        .peek(&own.queue, Bucket::Dead, 10)
+        .await
+        .unwrap();
     assert_eq!(dead.iter().map(|m| m.id).collect::<Vec<_>>(), [Some(id)]);
 }
 

@@ -9,7 +9,6 @@ use crate::case::LedgerCase;
 use crate::check::checks;
 use crate::hand_worker::{ANY, LONG_LEASE};
 use crate::impatience::impatiently;
-use crate::outcome::untested;
 use crate::patience::{DEADLINE, Patience};
 
 checks!(LedgerCase:
@@ -17,7 +16,7 @@ checks!(LedgerCase:
     next_never_returns_more_than_it_was_asked_for,
     a_waiting_source_wakes_when_another_client_enqueues,
     a_waiting_source_wakes_when_a_job_becomes_due,
-    where_the_record_is_the_message_a_due_job_needs_no_scheduler,
+    where_the_record_is_the_message_a_due_job_needs_no_scheduler with OneEngine,
     a_dropped_next_loses_nothing,
     stop_gives_back_at_once_and_uses_no_attempt,
     what_was_taken_can_be_settled_after_stop,
@@ -86,9 +85,6 @@ async fn a_waiting_source_wakes_when_a_job_becomes_due(case: LedgerCase) {
 
 /// Proves L21, S70.
 async fn where_the_record_is_the_message_a_due_job_needs_no_scheduler(case: LedgerCase) {
-    if case.broker().await.is_some() {
-        untested("the broker is another engine than the store");
-    }
     let mut worker = case.worker().await;
     let mut job = case.job();
     let run_at = case.env.now() + Duration::from_millis(300);
