@@ -77,7 +77,9 @@ pub(super) fn checks_of(make: MakeEngine, plant: Plant) -> Vec<Planted> {
         })
     });
     let ledger = checks::ledger().filter_map(|check| {
-        let refusal = check.gate.refusal(can, false);
+        let apart = check.tool == Tool::OneEngine && !matches!(plant, Plant::Ledger(_));
+        let lacking = apart.then(|| check.tool.lacking());
+        let refusal = check.gate.refusal(can, false).or(lacking);
         ready("ledger", check, refusal, move |backend| {
             Box::pin(async move { (check.run)(LedgerCase::open(backend, check.name).await).await })
         })
@@ -101,7 +103,8 @@ fn ready<C>(
 ) -> Option<(String, Run)> {
     let name = format!("{side}::{}", check.name);
     let cheap = matches!(check.tier, Tier::Smoke | Tier::Core);
-    let wanted = refusal.is_none() && check.tool == Tool::Nothing && cheap;
+    let at_hand = matches!(check.tool, Tool::Nothing | Tool::OneEngine);
+    let wanted = refusal.is_none() && at_hand && cheap;
     wanted.then(|| (name, Box::new(run) as Run))
 }
 
