@@ -5,6 +5,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::brokers::Wish;
+
 /// What `cargo xtask help` prints.
 pub(crate) const HELP: &str = "\
 Usage: cargo xtask <COMMAND>
@@ -14,6 +16,10 @@ Commands:
                    lints and documentation. Stops at the first failure
   tidy             the rules of the house: sizes, names, places, edges between crates
   conformance      runs the conformance suite and writes docs/reference/conformance.md
+  brokers up|down [NAMES]
+                   starts or ends the servers that tests and developers need: with Docker where it
+                   runs, else privately on the loopback address from installed packages
+  brokers status   which of them run, where, and as which process
   bench [ARGS]     builds and runs the benchmarks in release mode; ARGS go to them
   help             this text
 
@@ -30,6 +36,8 @@ pub(crate) enum Command {
     Tidy,
     /// Run the conformance suite and write the page about it.
     Conformance,
+    /// Start servers, end them, or say which run.
+    Brokers(Wish),
     /// Run the benchmarks with these arguments.
     Bench(Vec<String>),
 }
@@ -54,7 +62,11 @@ impl Command {
             ["test"] => Ok(Self::Test(Scope::Whole)),
             ["test", "--quick"] => Ok(Self::Test(Scope::Quick)),
             ["tidy"] => Ok(Self::Tidy),
-            ["bench", ..] => Ok(Self::Bench(arguments.into_iter().skip(1).collect())),
+            ["brokers", "up", ..] => Ok(Self::Brokers(Wish::Up(rest(arguments, 2)))),
+            ["brokers", "down", ..] => Ok(Self::Brokers(Wish::Down(rest(arguments, 2)))),
+            ["brokers", "status"] => Ok(Self::Brokers(Wish::Status)),
+            ["brokers", ..] => bail!("`brokers` has up, down and status\n\n{HELP}"),
+            ["bench", ..] => Ok(Self::Bench(rest(arguments, 1))),
             ["test", first, ..] => bail!("`test` has no argument {first:?}; it has --quick"),
             ["conformance"] => Ok(Self::Conformance),
             ["conformance", first, ..] => {
@@ -64,6 +76,11 @@ impl Command {
             [other, ..] => bail!("there is no command {other:?}\n\n{HELP}"),
         }
     }
+}
+
+/// The arguments behind the first `count`.
+fn rest(arguments: Vec<String>, count: usize) -> Vec<String> {
+    arguments.into_iter().skip(count).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +99,16 @@ mod tests {
         let arguments = vec!["--jobs".to_owned(), "10".to_owned()];
         assert_eq!(parse("bench --jobs 10").unwrap(), Command::Bench(arguments));
         assert_eq!(parse("").unwrap(), Command::Help);
+        let names = vec!["redis".to_owned(), "nats".to_owned()];
+        let up = Command::Brokers(Wish::Up(names));
+        assert_eq!(parse("brokers up redis nats").unwrap(), up);
+        let down = Command::Brokers(Wish::Down(Vec::new()));
+        assert_eq!(parse("brokers down").unwrap(), down);
+        assert_eq!(
+            parse("brokers status").unwrap(),
+            Command::Brokers(Wish::Status)
+        );
+        assert_eq!(parse("brokers up --help").unwrap(), Command::Help);
     }
 
     #[test]
@@ -90,6 +117,12 @@ mod tests {
         assert!(
             text.contains("\"tests\"") && text.contains("Usage"),
             "{text}"
+        );
+        assert!(
+            parse("brokers start")
+                .unwrap_err()
+                .to_string()
+                .contains("status")
         );
         let text = parse("test --fast").unwrap_err().to_string();
         assert!(

@@ -1,7 +1,7 @@
 //! `cargo xtask`: everything a developer runs, by one name.
 //!
 //! It starts the ordinary tools with the same flags everywhere; what they check is their own business. `tidy`
-//! alone is written here.
+//! and `brokers` alone are written here.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod brokers;
 mod command;
 mod conformance;
 mod root;
@@ -43,6 +44,7 @@ fn run() -> anyhow::Result<bool> {
         Command::Test(scope) => test::run(&root, scope),
         Command::Tidy => tidy::run(&root, None),
         Command::Conformance => conformance::run(&root),
+        Command::Brokers(wish) => brokers::run(&root, wish),
         Command::Bench(arguments) => bench::run(&root, arguments),
     }
 }

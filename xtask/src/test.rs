@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::brokers;
 use crate::command::Scope;
 use crate::conformance::{self, Record};
 use crate::step::Step;
@@ -42,9 +43,27 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
         step.environment
             .push((conformance::VARIABLE, report.clone()));
     }
+    // One server for all tests: each of them is a process of its own and would start another.
+    let redis = brokers::for_tests(root, "redis")?;
+    if let Some(redis) = &redis {
+        for step in &mut steps {
+            if step.name.starts_with("tests") {
+                step.environment.push(redis.variable());
+            }
+        }
+    }
+    let passed = run_all(root, &steps);
+    if let Some(redis) = redis {
+        redis.give_back()?;
+    }
+    passed
+}
+
+/// Runs these steps and `tidy`, up to the first that fails.
+fn run_all(root: &Path, steps: &[Step]) -> Result<bool> {
     let count = steps.len() + 1;
     let mut names = Vec::new();
-    for (number, step) in (1..).zip(&steps) {
+    for (number, step) in (1..).zip(steps) {
         println!(
             "\nxtask: step {number} of {count}, {}: {}",
             step.name,

@@ -5,6 +5,7 @@
 
 mod backends;
 mod clauses;
+mod compose;
 mod crates;
 mod finding;
 mod layout;
@@ -26,7 +27,7 @@ use crate::conformance::Record;
 /// A rule of the house.
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 19] = [
     layout::unlisted_root_entries,
     layout::forbidden_names,
     layout::missing_skeleton,
@@ -36,6 +37,8 @@ const RULES: [Rule; 17] = [
     clauses::unproved,
     clauses::unmade_cases,
     clauses::stale_page,
+    compose::unlike_private_servers,
+    compose::careless_services,
     length::long_files,
     length::long_readmes,
     length::long_architecture,
