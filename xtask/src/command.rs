@@ -62,6 +62,7 @@ impl Command {
             ["test"] => Ok(Self::Test(Scope::Whole)),
             ["test", "--quick"] => Ok(Self::Test(Scope::Quick)),
             ["tidy"] => Ok(Self::Tidy),
+            ["brokers", .., "--help" | "-h"] => Ok(Self::Help),
             ["brokers", "up", ..] => Ok(Self::Brokers(Wish::Up(rest(arguments, 2)))),
             ["brokers", "down", ..] => Ok(Self::Brokers(Wish::Down(rest(arguments, 2)))),
             ["brokers", "status"] => Ok(Self::Brokers(Wish::Status)),
