@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::brokers;
+use crate::brokers::Borrowed;
 use crate::command::Scope;
 use crate::conformance::{self, Record};
 use crate::step::Step;
@@ -15,6 +15,9 @@ use crate::tidy;
 
 /// The one selection of packages and features.
 const ALL: &str = "--workspace --all-features";
+
+/// The servers that tests ask for today.
+const SERVERS: [&str; 1] = ["redis"];
 
 /// Who runs the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,25 +39,23 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
     };
     let mut steps = steps(scope, runner);
     let report = conformance::fresh_record(root)?;
-    for step in steps
+    // One server for all tests: each of them is a process of its own and would start another.
+    let mut borrowed = Vec::new();
+    for name in SERVERS {
+        borrowed.extend(Borrowed::find(root, name)?);
+    }
+    let tests = steps
         .iter_mut()
-        .filter(|step| step.name.starts_with("tests"))
-    {
+        .filter(|step| step.name.starts_with("tests"));
+    for step in tests {
         step.environment
             .push((conformance::VARIABLE, report.clone()));
-    }
-    // One server for all tests: each of them is a process of its own and would start another.
-    let redis = brokers::for_tests(root, "redis")?;
-    if let Some(redis) = &redis {
-        for step in &mut steps {
-            if step.name.starts_with("tests") {
-                step.environment.push(redis.variable());
-            }
-        }
+        let variables = borrowed.iter().map(Borrowed::variable);
+        step.environment.extend(variables);
     }
     let passed = run_all(root, &steps);
-    if let Some(redis) = redis {
-        redis.give_back()?;
+    for server in borrowed {
+        server.give_back()?;
     }
     passed
 }

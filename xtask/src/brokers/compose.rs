@@ -90,6 +90,12 @@ pub(super) fn running(root: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Whether it was started here and runs.
+pub(super) fn runs(root: &Path, place: &Place, name: &str) -> Result<bool> {
+    let is_it = |found: &String| found == name;
+    Ok(started(place)?.iter().any(is_it) && running(root)?.iter().any(is_it))
+}
+
 fn note(place: &Place, names: &[String]) -> Result<()> {
     let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
     place::replace(&place.compose_file(), &lines)

@@ -4,6 +4,7 @@
 //! that are installed. Either way the same names give the same variables. The files of this folder: what there
 //! is (`servers`), how each is started privately (one file each), and what was started (`record`).
 
+mod borrowed;
 mod compose;
 mod deadline;
 mod env_file;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::borrowed::Borrowed;
 use self::place::Place;
 use self::process::Process;
 use self::record::Record;
@@ -69,64 +71,6 @@ pub(crate) fn run(root: &Path, wish: Wish) -> Result<bool> {
             Ok(fine)
         }
         Wish::Status => status::run(root, &place),
-    }
-}
-
-/// Starts a server for the length of the tests, unless there is one, and answers with the variable to set.
-///
-/// `None` when the variable is set already, or the program is not installed: then the tests say themselves what
-/// they leave out.
-pub(crate) fn for_tests(root: &Path, name: &str) -> Result<Option<Borrowed>> {
-    let [server] = wanted(&[name.to_owned()])?[..] else {
-        return Ok(None);
-    };
-    if std::env::var_os(server.variable).is_some() {
-        return Ok(None);
-    }
-    let place = Place::of(root);
-    let lock = place.lock()?;
-    let was_there = is_up(&place, server)?;
-    if !was_there && !up(&place, &[server])? {
-        return Ok(None);
-    }
-    env_file::write(&place)?;
-    let record = Record::read(&place, server.name)?;
-    drop(lock);
-    let url = record
-        .exports
-        .into_iter()
-        .find(|(n, _)| n == server.variable);
-    Ok(url.map(|(_, url)| Borrowed {
-        place,
-        server,
-        url,
-        was_there,
-    }))
-}
-
-/// A server for the length of the tests.
-#[derive(Debug)]
-pub(crate) struct Borrowed {
-    place: Place,
-    server: &'static Server,
-    url: String,
-    was_there: bool,
-}
-
-impl Borrowed {
-    /// The variable to set, and its value.
-    pub(crate) fn variable(&self) -> (&'static str, String) {
-        (self.server.variable, self.url.clone())
-    }
-
-    /// Ends the server if it was started for this.
-    pub(crate) fn give_back(self) -> Result<()> {
-        if !self.was_there {
-            let _lock = self.place.lock()?;
-            down(&self.place, &[self.server])?;
-            env_file::write(&self.place)?;
-        }
-        Ok(())
     }
 }
 

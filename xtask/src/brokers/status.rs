@@ -28,7 +28,7 @@ pub(super) fn run(root: &Path, place: &Place) -> Result<bool> {
             continue;
         }
         if !Record::is_there(place, name) {
-            println!("{name:<14} {:<12}", "not started");
+            println!("{name:<14} not started");
             continue;
         }
         let record = Record::read(place, name)?;
