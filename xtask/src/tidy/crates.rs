@@ -30,7 +30,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         "examples",
         &["bananas", "bananas-core", "conformance-tests"],
     ),
-    ("benches", &["bananas"]),
+    ("benches", &["bananas", "bananas-core", "bananas-broker-*"]),
     ("xtask", &[]),
 ];
 

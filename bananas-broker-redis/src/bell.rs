@@ -1,0 +1,359 @@
+//! Wakes consumers that wait. The server keeps a marker for each queue: whoever publishes puts it there, and one
+//! of those who wait takes it. A single connection waits for the markers of all queues that consumers of this
+//! engine wait for.
+//!
+//! A marker that arrives when nobody waits here any more is put back for somebody else. One that is lost with a
+//! process or a connection costs time, not messages: consumers look again every few seconds all the same.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bananas_core::{BoxFuture, Env, QueueName};
+use redis::{Cmd, Value};
+use tokio::sync::{Notify, watch};
+
+use crate::connection::{Connection, Dialer, Driver, Use};
+use crate::error::Error;
+use crate::keys::{Keys, Part};
+use crate::link::{Call, Wire, reconnecting};
+use crate::script::Script;
+
+/// How long one command waits at the server.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How long the server keeps an interruption that nobody takes, in milliseconds.
+const INTERRUPTION_MS: u64 = 60_000;
+
+/// What wakes one who waits, if anything can be looked at.
+pub(crate) const RING: [Part; 6] = [
+    Part::Normal,
+    Part::High,
+    Part::Low,
+    Part::Delayed,
+    Part::Leased,
+    Part::Wake,
+];
+
+/// The bell of one engine.
+#[derive(Debug)]
+pub(crate) struct Bell(Arc<Tower>);
+
+#[derive(Debug)]
+struct Tower {
+    state: Mutex<State>,
+    /// Rung when somebody begins to wait.
+    changed: Notify,
+    ended: watch::Sender<bool>,
+    wire: Weak<Wire>,
+    env: Arc<dyn Env>,
+    dialer: Arc<Dialer>,
+    engine: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: BTreeMap<QueueName, Vec<(u64, Arc<Rung>)>>,
+    last: u64,
+    /// The queues that the command now at the server waits for.
+    heard: Vec<QueueName>,
+    interrupted: bool,
+    started: bool,
+}
+
+/// Whether one who waits was woken, and has not looked since.
+#[derive(Debug, Default)]
+struct Rung {
+    unheeded: AtomicBool,
+    notify: Notify,
+}
+
+impl Rung {
+    fn ring(&self) {
+        self.unheeded.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+}
+
+/// Somebody who waits; dropping it ends the wait.
+struct Waiter {
+    tower: Arc<Tower>,
+    queue: QueueName,
+    number: u64,
+    rung: Arc<Rung>,
+}
+
+impl Bell {
+    pub(crate) fn new(dialer: &Arc<Dialer>, wire: &Arc<Wire>, engine: u64) -> Self {
+        Self(Arc::new(Tower {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            ended: watch::Sender::new(false),
+            wire: Arc::downgrade(wire),
+            env: Arc::clone(&wire.env),
+            dialer: Arc::clone(dialer),
+            engine,
+        }))
+    }
+
+    /// Waits until somebody should look at the queue. What was published since the last look counts, for its
+    /// marker is still at the server.
+    pub(crate) fn rung(&self, queue: &QueueName) -> impl Future<Output = ()> + Send + use<> {
+        let waiter = self.0.enter(queue);
+        async move {
+            waiter.rung.notify.notified().await;
+            waiter.rung.unheeded.store(false, Ordering::Release);
+        }
+    }
+
+    /// Wakes one who waits for this queue, here or elsewhere.
+    pub(crate) fn pass_on(&self, queue: &QueueName) {
+        self.0.pass_on(queue);
+    }
+
+    /// Waits for nothing any more, and wakes all who do.
+    pub(crate) fn end(&self) {
+        self.0.ended.send_replace(true);
+        self.0.ring_all();
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut state = self.tower.lock();
+        if let Some(waiting) = state.waiting.get_mut(&self.queue) {
+            waiting.retain(|(number, _)| *number != self.number);
+            if waiting.is_empty() {
+                state.waiting.remove(&self.queue);
+            }
+        }
+        drop(state);
+        if self.rung.unheeded.load(Ordering::Acquire) {
+            self.tower.pass_on(&self.queue);
+        }
+    }
+}
+
+impl Tower {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>, queue: &QueueName) -> Waiter {
+        let rung = Arc::<Rung>::default();
+        let mut state = self.lock();
+        state.last += 1;
+        let number = state.last;
+        let waiting = state.waiting.entry(queue.clone()).or_default();
+        waiting.push((number, Arc::clone(&rung)));
+        let start = !std::mem::replace(&mut state.started, true);
+        let unheard = !state.heard.contains(queue);
+        let heard = state
+            .heard
+            .first()
+            .filter(|_| unheard && !state.interrupted);
+        let interrupt = heard.cloned();
+        state.interrupted |= interrupt.is_some();
+        drop(state);
+        if start {
+            let tower = Arc::clone(self);
+            let listen = Box::pin(async move { tower.listen().await });
+            self.env.spawn_isolated("redis-bell", listen);
+        }
+        if let Some(heard) = interrupt {
+            self.interrupt(&heard);
+        }
+        self.changed.notify_one();
+        Waiter {
+            tower: Arc::clone(self),
+            queue: queue.clone(),
+            number,
+            rung,
+        }
+    }
+
+    fn keys(&self, queue: &QueueName) -> Keys {
+        Keys::of(&self.dialer.config.namespace, queue)
+    }
+
+    /// Makes the command at the server return, so that another can wait for more queues.
+    fn interrupt(&self, heard: &QueueName) {
+        let key = self.keys(heard).interrupt(self.engine);
+        let mut ring = redis::cmd("ZADD");
+        ring.arg(&key).arg(0).arg("");
+        let mut expire = redis::cmd("PEXPIRE");
+        expire.arg(&key).arg(INTERRUPTION_MS);
+        self.post(|wire| {
+            Box::pin(async move {
+                wire.command(&ring).await?;
+                wire.command(&expire).await.map(drop)
+            })
+        });
+    }
+
+    fn pass_on(&self, queue: &QueueName) {
+        let keys = self.keys(queue);
+        let call = Call {
+            script: Script::Ring,
+            keys: RING.map(|part| keys.key(part)).to_vec(),
+            args: Vec::new(),
+        };
+        self.post(|wire| Box::pin(async move { wire.run(&call).await.map(drop) }));
+    }
+
+    /// Does something on the connection for calls, beside all else. That it fails costs time alone.
+    fn post(&self, work: impl FnOnce(Arc<Wire>) -> BoxFuture<'static, Result<(), Error>>) {
+        if let Some(wire) = self.wire.upgrade()
+            && wire.check_open().is_ok()
+        {
+            let work = work(wire);
+            let run = async move {
+                if let Err(e) = work.await {
+                    tracing::debug!(error = %e, "nobody was woken; consumers look again by themselves");
+                }
+            };
+            self.env.spawn_isolated("redis-bell", Box::pin(run));
+        }
+    }
+
+    /// Wakes who waits here for this queue. Says whether anybody did.
+    fn ring(&self, queue: &QueueName) -> bool {
+        let state = self.lock();
+        let waiting = state.waiting.get(queue).map_or(&[][..], Vec::as_slice);
+        waiting.iter().for_each(|(_, rung)| rung.ring());
+        !waiting.is_empty()
+    }
+
+    /// After markers may have been lost, everybody looks.
+    fn ring_all(&self) {
+        let state = self.lock();
+        state
+            .waiting
+            .values()
+            .flatten()
+            .for_each(|(_, rung)| rung.ring());
+    }
+
+    /// Waits for the markers, over one connection after the other, to the end.
+    async fn listen(&self) {
+        tokio::select! {
+            () = self.listen_on() => {}
+            () = self.ending() => {}
+        }
+    }
+
+    async fn ending(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as this does.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+
+    async fn listen_on(&self) {
+        let backoff = reconnecting();
+        let timeout = self.dialer.config.timeout;
+        let mut failures = 0;
+        loop {
+            self.wanted().await;
+            match self
+                .env
+                .within(timeout, self.dialer.dial(Use::Waiting))
+                .await
+            {
+                Ok(Ok((connection, driver))) => {
+                    self.ring_all();
+                    if self.hear(&connection, driver).await {
+                        failures = 0;
+                    }
+                }
+                Ok(Err(e)) => tracing::debug!(error = %e, "no connection to wait on"),
+                Err(_) => tracing::debug!("the server does not answer who wants to wait"),
+            }
+            failures += 1;
+            let pause = backoff.delay(failures, self.env.random());
+            self.env.sleep(pause).await;
+        }
+    }
+
+    /// The queues that somebody waits for, as soon as there are any.
+    async fn wanted(&self) -> Vec<QueueName> {
+        loop {
+            let changed = self.changed.notified();
+            let queues: Vec<_> = self.lock().waiting.keys().cloned().collect();
+            if !queues.is_empty() {
+                return queues;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits for markers until the connection ends. Says whether it ever served.
+    async fn hear(&self, connection: &Connection, mut driver: Driver) -> bool {
+        let mut served = false;
+        loop {
+            let queues = tokio::select! {
+                queues = self.wanted() => queues,
+                () = &mut driver => return served,
+            };
+            let command = self.command(&queues);
+            self.hears(&queues);
+            let patience = WAIT + self.dialer.config.timeout;
+            let answer = tokio::select! {
+                answer = self.env.within(patience, connection.send(&command)) => answer,
+                () = &mut driver => return served,
+            };
+            self.lock().heard.clear();
+            match answer {
+                Ok(Ok(Value::Nil)) => {}
+                Ok(Ok(answer)) if self.heard(&queues, &answer) => {}
+                other => {
+                    tracing::debug!(?other, "the connection to wait on is given up");
+                    return served;
+                }
+            }
+            served = true;
+        }
+    }
+
+    /// Notes for which queues no interruption is needed.
+    fn hears(&self, queues: &[QueueName]) {
+        let mut state = self.lock();
+        (state.heard, state.interrupted) = (queues.to_vec(), false);
+    }
+
+    fn command(&self, queues: &[QueueName]) -> Cmd {
+        let mut command = redis::cmd("BZPOPMIN");
+        if let Some(first) = queues.first() {
+            command.arg(self.keys(first).interrupt(self.engine));
+        }
+        for queue in queues {
+            command.arg(self.keys(queue).key(Part::Wake));
+        }
+        command.arg(WAIT.as_secs());
+        command
+    }
+
+    /// Wakes whom a marker is for. Says whether the answer makes sense.
+    fn heard(&self, queues: &[QueueName], answer: &Value) -> bool {
+        let Value::Array(parts) = answer else {
+            return false;
+        };
+        let Some(Value::BulkString(key)) = parts.first() else {
+            return false;
+        };
+        let is_its = |queue: &&QueueName| self.keys(queue).key(Part::Wake).as_bytes() == key;
+        if let Some(queue) = queues.iter().find(is_its)
+            && !self.ring(queue)
+        {
+            self.pass_on(queue);
+        }
+        true
+    }
+}

@@ -1,0 +1,192 @@
+//! What can go wrong inside, and the one place that decides what callers see of it.
+
+use std::time::Duration;
+
+use bananas_core::{Error as Seen, ErrorKind, LeaseLimits, QueueName, Status};
+use redis::ServerError;
+
+/// Trouble inside this crate.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the queue does not exist; ensure it first")]
+    NoQueue(QueueName),
+    #[error("the lease was lost before it was extended")]
+    LeaseLost,
+    #[error("the receipt is not of this broker; settle it where it was reserved")]
+    ForeignReceipt,
+    #[error("message of {bytes} bytes exceeds the limit of {limit} bytes")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("lease of {asked:?} is out of bounds; it lasts from {:?} to {:?}", limits.min, limits.max)]
+    Lease {
+        asked: Duration,
+        limits: LeaseLimits,
+    },
+    /// Said by the server.
+    #[error("{url} answers {code}: {detail}")]
+    Server {
+        url: String,
+        code: String,
+        detail: String,
+    },
+    /// No connection came about; nothing was sent.
+    #[error("no connection to {url}: {why}")]
+    NotSent {
+        url: String,
+        why: String,
+        kind: ErrorKind,
+    },
+    /// It was sent, and the connection ended before an answer came.
+    #[error("the connection to {url} ended before the answer: {why}")]
+    Lost { url: String, why: String },
+    /// It was sent, and no answer came in time.
+    #[error("{url} did not answer within {waited:?}")]
+    Silence { url: String, waited: Duration },
+    /// The broker was closed; `sent` says whether the operation was under way.
+    #[error("this client of redis was closed; open a new one")]
+    Closed { sent: bool },
+    #[error("{0} answered something else than was asked for")]
+    WrongAnswer(String),
+    /// The server cannot be used as it is.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    /// An error that the server answered with.
+    pub(crate) fn server(url: &str, error: &ServerError) -> Self {
+        Self::Server {
+            url: url.to_owned(),
+            code: error.code().to_owned(),
+            detail: error.details().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether nothing but the connection stands in the way, so that a look may be repeated.
+    pub(crate) fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSent { .. } | Self::Lost { .. } | Self::Silence { .. }
+        ) || (self.kind() == ErrorKind::Unavailable && matches!(self, Self::Server { .. }))
+    }
+
+    /// Whether the server does not know the script: it was not run.
+    pub(crate) fn is_unknown_script(&self) -> bool {
+        matches!(self, Self::Server { code, .. } if code == "NOSCRIPT")
+    }
+
+    /// Whether another connection may lead to a server that can do it, after a failover.
+    pub(crate) fn wants_another_server(&self) -> bool {
+        matches!(self, Self::Server { code, .. } if matches!(code.as_str(), "READONLY" | "MASTERDOWN"))
+            || matches!(self, Self::WrongAnswer(_))
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoQueue(_) => ErrorKind::NotFound,
+            Self::LeaseLost => ErrorKind::Conflict,
+            Self::ForeignReceipt | Self::Lease { .. } => ErrorKind::InvalidArgument,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Server { code, detail, .. } => server_kind(code, detail),
+            Self::NotSent { kind, .. } => *kind,
+            Self::Lost { .. } => ErrorKind::Unreachable,
+            Self::Silence { .. } => ErrorKind::Timeout,
+            Self::Closed { .. } => ErrorKind::Closed,
+            Self::WrongAnswer(_) => ErrorKind::Internal,
+            Self::Refused(_) => ErrorKind::Unsupported,
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self {
+            Self::Lost { .. } | Self::Silence { .. } | Self::WrongAnswer(_) => Status::MayBeApplied,
+            Self::Closed { sent: true } => Status::MayBeApplied,
+            Self::NotSent { kind, .. } if *kind == ErrorKind::Auth => Status::Permanent,
+            Self::NotSent { .. } => Status::NotApplied,
+            // The server refuses these before a script has written anything.
+            Self::Server { .. } => match self.kind() {
+                ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Throttled => {
+                    Status::NotApplied
+                }
+                ErrorKind::Auth | ErrorKind::Unsupported => Status::Permanent,
+                _ => Status::MayBeApplied,
+            },
+            _ => Status::Permanent,
+        }
+    }
+}
+
+/// What an error code of the server means.
+fn server_kind(code: &str, detail: &str) -> ErrorKind {
+    match code {
+        "LOADING" | "MASTERDOWN" | "READONLY" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN"
+        | "NOREPLICAS" | "MISCONF" | "NOSCRIPT" | "UNBLOCKED" => ErrorKind::Unavailable,
+        "OOM" => ErrorKind::Full,
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Auth,
+        "MOVED" | "ASK" | "CROSSSLOT" => ErrorKind::Unsupported,
+        "ERR" if detail.contains("max number of clients") => ErrorKind::Throttled,
+        "ERR" if detail.contains("invalid password") || detail.contains("AUTH") => ErrorKind::Auth,
+        _ => ErrorKind::Internal,
+    }
+}
+
+impl From<Error> for Seen {
+    fn from(error: Error) -> Self {
+        let seen = Self::new(error.kind(), error.to_string()).status_is(error.status());
+        match error {
+            Error::NoQueue(queue) => seen.on(&queue),
+            _ => seen,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(code: &str, detail: &str) -> (ErrorKind, Status) {
+        let error = Error::Server {
+            url: "redis://h".to_owned(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let seen = Seen::from(error);
+        (seen.kind(), seen.status())
+    }
+
+    #[test]
+    fn what_the_server_says_becomes_what_the_caller_should_do() {
+        use ErrorKind::{Auth, Full, Internal, Throttled, Unavailable, Unsupported};
+        for (code, detail, kind, status) in [
+            ("READONLY", "", Unavailable, Status::NotApplied),
+            ("LOADING", "", Unavailable, Status::NotApplied),
+            ("MASTERDOWN", "", Unavailable, Status::NotApplied),
+            ("OOM", "", Full, Status::NotApplied),
+            ("NOAUTH", "", Auth, Status::Permanent),
+            ("WRONGPASS", "", Auth, Status::Permanent),
+            ("NOPERM", "", Auth, Status::Permanent),
+            ("MOVED", "1 h:2", Unsupported, Status::Permanent),
+            (
+                "ERR",
+                "max number of clients reached",
+                Throttled,
+                Status::NotApplied,
+            ),
+            ("ERR", "what?", Internal, Status::MayBeApplied),
+        ] {
+            assert_eq!(seen(code, detail), (kind, status), "{code} {detail}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_sent_may_have_been_applied() {
+        let (url, why) = (String::new(), String::new());
+        let lost = Seen::from(Error::Lost {
+            url: url.clone(),
+            why: why.clone(),
+        });
+        assert_eq!(lost.status(), Status::MayBeApplied);
+        let kind = ErrorKind::Unreachable;
+        let unsent = Seen::from(Error::NotSent { url, why, kind });
+        assert_eq!(unsent.status(), Status::NotApplied);
+    }
+}

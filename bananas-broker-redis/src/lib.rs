@@ -1,0 +1,44 @@
+//! Bananas broker on a Redis server.
+//!
+//! [`RedisEngine::open`] connects; [`broker`](RedisEngine::broker) moves messages. A queue keeps all 101
+//! priorities apart and messages of one priority in order, delays to the millisecond, and fences every lease by
+//! a token. The server's clock alone decides about delays and leases.
+//!
+//! **Durability** is the server's: without its append-only file what was confirmed survives the end of our
+//! processes (class D1), with `appendfsync everysec` the kill of the server (D2), with `always` the loss of
+//! power (D3). It is looked up when the engine is opened; a server that does not tell counts as the weakest.
+//!
+//! **Limits.** One server, version 6.2 or newer; no cluster yet. A body has at most 64 MiB. A failover to a
+//! replica loses what was not replicated.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use bananas_broker_redis::{RedisConfig, RedisEngine};
+//! use bananas_core::{Env, QueueName, QueueSpec, TokioEnv};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> bananas_core::Result<()> {
+//! let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+//! let mut config = RedisConfig::from_url("redis://localhost")?;
+//! config.namespace = "shop".to_owned();
+//! let broker = RedisEngine::open(config, env).await?.broker();
+//! broker.ensure(&[QueueSpec::new(QueueName::new("mail")?)]).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod bell;
+mod broker;
+mod config;
+mod connection;
+mod engine;
+mod error;
+mod keys;
+mod link;
+mod reply;
+mod script;
+mod server;
+
+pub use self::config::{Eviction, RedisConfig, Tls};
+pub use self::engine::RedisEngine;

@@ -1,0 +1,40 @@
+//! The scripts that run on the server. Each names all its keys, and all keys of one call are of one queue.
+
+macro_rules! scripts {
+    ($($name:ident = $($file:literal)+;)+) => {
+        /// One of the scripts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Script {
+            $($name,)+
+        }
+
+        impl Script {
+            /// All of them, in the order of their numbers.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its text.
+            pub(crate) const fn source(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+),)+
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    Ensure = "ensure";
+    PublishPlain = "publish_plain";
+    Publish = "lanes" "publish";
+    Reserve = "lanes" "refresh" "reserve";
+    Recall = "lanes" "recall";
+    Ack = "lanes" "ack";
+    Settle = "lanes" "settle";
+    Extend = "lanes" "extend";
+    Ring = "ring";
+    Depth = "lanes" "depth";
+    Peek = "lanes" "peek";
+    Purge = "lanes" "refresh" "purge";
+    Dead = "dead";
+    Redrive = "lanes" "redrive";
+}
