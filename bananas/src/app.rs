@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::config::{Config, redact};
+use bananas_core::config::Config;
 use bananas_core::{Client, Durability, Env, Error, ErrorKind, Ledger, Result, TokioEnv};
 
 use crate::backend;
@@ -164,7 +164,7 @@ fn require_durability(config: &Config, ledger: &dyn Ledger) -> Result<()> {
     if found < required {
         let message = format!(
             "broker.require_durability is {required}, but {} gives {found}",
-            redact(&ledger.info().url)
+            ledger.info().url
         );
         return Err(Error::new(ErrorKind::Conflict, message).during("connect"));
     }

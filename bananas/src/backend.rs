@@ -1,14 +1,17 @@
 //! From a URL to a backend: the only place that knows all of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bananas_core::config::{Config, redact};
+use bananas_core::config::{Config, DEFAULT_URL, redact};
 use bananas_core::{Broker, Env, Error, ErrorKind, Ledger, Result, StateStore};
+use url::Url;
 
 /// One engine that was opened: as a broker, as a store, or as both.
 struct Opened {
     broker: Arc<dyn Broker>,
-    store: Arc<dyn StateStore>,
+    /// `None` for an engine that is a broker alone.
+    store: Option<Arc<dyn StateStore>>,
 }
 
 /// The backends that Bananas has or will have, by URL scheme, with the Cargo feature that compiles each in.
@@ -33,19 +36,52 @@ pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn 
         .await
         .map_err(|e| e.during("connect"))?;
     let store = match config.store.url.as_deref() {
-        None => opened.store,
-        Some(url) if url == broker_url => opened.store,
-        Some(url) => {
-            engine(url, config, env)
-                .await
-                .map_err(|e| e.during("connect"))?
-                .store
-        }
+        Some(url) if url != broker_url => store(url, config, env).await?,
+        _ => match opened.store {
+            Some(store) => store,
+            None => store(default_store(broker_url)?, config, env).await?,
+        },
     };
     match Arc::clone(&store).fused(opened.broker.as_ref(), env) {
         Some(ledger) => Ok(ledger),
         None => Ok(join(opened.broker, store, Arc::clone(env))),
     }
+}
+
+async fn store(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+    let opened = engine(url, config, env)
+        .await
+        .map_err(|e| e.during("connect"))?;
+    opened.store.ok_or_else(|| {
+        let message = format!(
+            "{} is a broker and no store; in [store] write url = \"{DEFAULT_URL}\", or leave it out",
+            redact(url)
+        );
+        Error::new(ErrorKind::Unsupported, message)
+    })
+}
+
+/// Where jobs are recorded when the broker keeps no records and nothing else is configured: in a file, if the
+/// broker is on this host. A file here would be seen by no other host that uses the broker.
+fn default_store(broker_url: &str) -> Result<&'static str> {
+    let host = Url::parse(broker_url).ok().and_then(|url| {
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(host)
+    });
+    let is_here = host.as_deref().is_none_or(|host| {
+        let address: Option<IpAddr> = host.parse().ok();
+        host.is_empty() || host == "localhost" || address.is_some_and(|it| it.is_loopback())
+    });
+    if is_here {
+        return Ok(DEFAULT_URL);
+    }
+    let message = format!(
+        "the broker {} records no jobs, and other hosts that use it would not see a file on this one; \
+         name a store that all of them reach, under [store] as url = \"...\". If this is the only host, write \
+         url = \"{DEFAULT_URL}\"",
+        redact(broker_url)
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, message))
 }
 
 #[cfg(feature = "worker")]
@@ -86,7 +122,7 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
             let engine = bananas_broker_memory::MemoryEngine::new(Arc::clone(env));
             Ok(Opened {
                 broker: engine.broker(),
-                store: engine.store(),
+                store: Some(engine.store()),
             })
         }
         #[cfg(feature = "sqlite")]
@@ -96,7 +132,17 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
             let engine = bananas_broker_sqlite::SqliteEngine::open(sqlite, Arc::clone(env)).await?;
             Ok(Opened {
                 broker: engine.broker(),
-                store: engine.store(),
+                store: Some(engine.store()),
+            })
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            let mut redis = bananas_broker_redis::RedisConfig::from_url(url)?;
+            redis.namespace.clone_from(&config.broker.namespace);
+            let engine = bananas_broker_redis::RedisEngine::open(redis, Arc::clone(env)).await?;
+            Ok(Opened {
+                broker: engine.broker(),
+                store: None,
             })
         }
         _ => Err(unknown(url, scheme)),
@@ -115,6 +161,7 @@ fn unknown(url: &str, scheme: &str) -> Error {
     let compiled: Vec<&str> = [
         ("memory:", cfg!(feature = "memory")),
         ("sqlite://PATH", cfg!(feature = "sqlite")),
+        ("redis://HOST", cfg!(feature = "redis")),
     ]
     .into_iter()
     .filter_map(|(form, there)| there.then_some(form))
@@ -140,5 +187,25 @@ mod tests {
         );
         let error = unknown("redis://localhost", "redis").to_string();
         assert!(error.contains("feature \"redis\""), "{error}");
+    }
+
+    #[test]
+    fn a_broker_on_this_host_gets_a_file_as_its_store_and_one_elsewhere_the_line_to_add() {
+        for here in [
+            "redis://localhost",
+            "redis://127.0.0.1:7000/1",
+            "redis://[::1]",
+            "redis:///0",
+        ] {
+            assert_eq!(default_store(here).unwrap(), DEFAULT_URL, "{here}");
+        }
+        let error = default_store("redis://:secret@db.example").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let text = error.to_string();
+        assert!(
+            text.contains("[store]") && text.contains("db.example"),
+            "{text}"
+        );
+        assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -56,6 +56,8 @@ pub use bananas_worker::{
 
 #[cfg(feature = "memory")]
 pub use bananas_broker_memory as memory;
+#[cfg(feature = "redis")]
+pub use bananas_broker_redis as redis;
 #[cfg(feature = "sqlite")]
 pub use bananas_broker_sqlite as sqlite;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bananas::config::{Config, redact};
+use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -93,14 +94,20 @@ fn check(globals: &Globals) -> anyhow::Result<Settings> {
 fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
     match url.split(':').next() {
         Some("memory") => Ok(()),
-        Some("sqlite") => match SqliteConfig::from_url(url) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(usage(format!("{key}: {e}"))),
-        },
+        Some("sqlite") => readable(key, SqliteConfig::from_url(url)),
+        Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
         _ => Err(usage(format!(
-            "{key} is {:?}, which no backend of this program knows; write sqlite://PATH or memory:",
+            "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
+             redis://HOST or memory:",
             redact(url)
         ))),
+    }
+}
+
+fn readable<T>(key: &str, read: Result<T, bananas::Error>) -> anyhow::Result<()> {
+    match read {
+        Ok(_) => Ok(()),
+        Err(e) => Err(usage(format!("{key}: {e}"))),
     }
 }
 

@@ -161,3 +161,20 @@ fn a_variable_that_is_empty_or_no_text_is_named_and_not_left_out() {
         .says("unset BANANAS_CONFIG");
     assert!(!stage.path("bananas.db").exists());
 }
+
+#[test]
+fn a_redis_url_is_read_and_a_mistake_in_it_named_without_the_password() {
+    let stage = Stage::with("[broker]\nurl = \"redis://:hidden@db.example/1?timeout_ms=900\"\n");
+    let done = stage.run(&["config", "check"]).ends_with(0);
+    assert!(
+        done.stdout.contains("redis://:***@db.example/1"),
+        "{}",
+        done.stdout
+    );
+    let stage = Stage::with("[broker]\nurl = \"redis://:hidden@db.example/1?timeout=900\"\n");
+    let done = stage
+        .run(&["config", "check"])
+        .ends_with(2)
+        .says("known are ca");
+    assert!(!done.stderr.contains("hidden"), "{}", done.stderr);
+}

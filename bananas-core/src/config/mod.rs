@@ -45,7 +45,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BrokerConfig {
-    /// `memory:`, `sqlite://PATH`. Default `sqlite://bananas.db`.
+    /// `memory:`, `sqlite://PATH`, `redis://HOST`. Default `sqlite://bananas.db`.
     pub url: String,
     /// Keeps applications on one server apart. Default `bananas`.
     pub namespace: String,
