@@ -1,0 +1,284 @@
+//! The contract on Redis: a private server for all checks of this process, or the one that `BANANAS_TEST_REDIS_URL`
+//! names, and a namespace for each. And the ledger on Redis over a store in SQLite and one in memory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bananas_broker_memory::MemoryEngine;
+use bananas_broker_redis::{RedisConfig, RedisEngine};
+use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
+use bananas_core::{
+    Broker, Count, Env, Error, ErrorKind, Ledger, Owner, QueueName, Result, SplitLedger,
+    SplitOptions, StateStore, TokioEnv,
+};
+use bytes::Bytes;
+use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Probing, Suite};
+use redis_probe::RedisProbe;
+use tempfile::TempDir;
+
+mod redis_probe;
+
+/// Names a server to use instead of a private one; also tells a child process where that of its parent is.
+const URL: &str = "BANANAS_TEST_REDIS_URL";
+
+/// Tells a child process where the SQLite stores of its parent are.
+const FOLDER: &str = "BANANAS_CONFORMANCE_FOLDER";
+
+/// How clients come to the server that all checks share, or to another.
+#[derive(Clone)]
+struct Redis {
+    env: Arc<dyn Env>,
+    /// Why there is no server, if so.
+    server: std::result::Result<RedisConfig, String>,
+    folder: Arc<TempDir>,
+}
+
+impl Redis {
+    fn config(&self) -> Result<RedisConfig> {
+        let absent = |why: &str| Error::new(ErrorKind::Unavailable, why);
+        self.server.clone().map_err(|why| absent(&why))
+    }
+
+    async fn open_with(&self, mut config: RedisConfig, namespace: &str) -> Result<Arc<dyn Broker>> {
+        config.namespace = namespace.to_owned();
+        let engine = RedisEngine::open(config, Arc::clone(&self.env)).await?;
+        Ok(engine.broker())
+    }
+}
+
+/// Starts a server with a folder of its own within this one.
+async fn start_server(env: &Arc<dyn Env>, folder: &TempDir) -> Result<ServerProcess> {
+    let own = folder.path().join(env.random().to_string());
+    let settings = [
+        "--port {port} --bind 127.0.0.1 --daemonize no --dir {folder}",
+        "--appendonly yes --appendfsync everysec --loglevel notice",
+    ];
+    let words = settings.iter().flat_map(|line| line.split(' '));
+    let spec = words.fold(ServerSpec::new("redis-server", own), ServerSpec::arg);
+    let spec = spec.arg("--save").arg("");
+    ServerProcess::start(env, spec).await
+}
+
+impl Backend for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn env(&self) -> Arc<dyn Env> {
+        Arc::clone(&self.env)
+    }
+
+    fn absent(&self) -> Option<String> {
+        self.server.as_ref().err().cloned()
+    }
+
+    fn child(&self) -> Option<Vec<(String, String)>> {
+        let config = self.server.as_ref().ok()?;
+        let url = std::env::var(URL).ok();
+        let own = || format!("redis://{}:{}", config.host, config.port);
+        Some(vec![(URL.to_owned(), url.unwrap_or_else(own))])
+    }
+}
+
+#[async_trait]
+impl BrokerHarness for Redis {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
+        self.open_with(self.config()?, namespace).await
+    }
+
+    fn network(&self) -> Option<Arc<dyn Network>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
+        Some(Arc::new(Behind {
+            probe: RedisProbe::new(self.address(), namespace),
+            redis: self.clone(),
+            namespace: namespace.to_owned(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Network for Redis {
+    fn address(&self) -> SocketAddr {
+        let config = self.server.as_ref().unwrap();
+        let address = (config.host.as_str(), config.port);
+        address.to_socket_addrs().unwrap().next().unwrap()
+    }
+
+    async fn open_at(&self, address: SocketAddr, namespace: &str) -> Result<Arc<dyn Broker>> {
+        let mut config = self.config()?;
+        config.host = address.ip().to_string();
+        config.port = address.port();
+        self.open_with(config, namespace).await
+    }
+
+    async fn start_server(&self) -> Result<ServerProcess> {
+        start_server(&self.env, &self.folder).await
+    }
+}
+
+/// Looks at the keys of a namespace, and counts messages with a client of its own.
+struct Behind {
+    probe: RedisProbe,
+    redis: Redis,
+    namespace: String,
+}
+
+#[async_trait]
+impl Probe for Behind {
+    fn offers(&self) -> &'static [Probing] {
+        &[Probing::Messages, Probing::Plant, Probing::Clients]
+    }
+
+    async fn messages(&self, queue: &QueueName) -> Result<u64> {
+        let broker = self.redis.open(&self.namespace).await?;
+        let admin = broker.admin().unwrap();
+        let depths = admin.depth(std::slice::from_ref(queue)).await?;
+        let counts =
+            |depth: &bananas_core::Depth| [depth.ready, depth.in_flight, depth.delayed, depth.dead];
+        let counts = depths.iter().flat_map(counts).filter_map(Count::value);
+        Ok(counts.sum())
+    }
+
+    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<()> {
+        self.probe.plant(queue.as_str(), &body).await;
+        Ok(())
+    }
+
+    async fn clients(&self) -> Result<u64> {
+        Ok(self.probe.clients().await)
+    }
+}
+
+/// Redis as the broker, and another engine as the store.
+struct Split {
+    name: &'static str,
+    redis: Arc<Redis>,
+    memory: Mutex<HashMap<String, Arc<MemoryEngine>>>,
+    /// Where the SQLite stores are; `None` when the store is in memory.
+    folder: Option<PathBuf>,
+}
+
+impl Split {
+    fn new(name: &'static str, redis: &Arc<Redis>, folder: Option<PathBuf>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            redis: Arc::clone(redis),
+            memory: Mutex::default(),
+            folder,
+        })
+    }
+
+    async fn store(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        let Some(folder) = &self.folder else {
+            let mut engines = self.memory.lock().unwrap();
+            let new = || MemoryEngine::new(self.env());
+            let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
+            return Ok(engine.store());
+        };
+        let mut config = SqliteConfig::default();
+        config.path = folder.join(namespace).with_extension("db");
+        let engine = SqliteEngine::open(config, self.env()).await?;
+        Ok(engine.store())
+    }
+}
+
+impl Backend for Split {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn env(&self) -> Arc<dyn Env> {
+        self.redis.env()
+    }
+
+    fn absent(&self) -> Option<String> {
+        self.redis.absent()
+    }
+
+    fn child(&self) -> Option<Vec<(String, String)>> {
+        let folder = self.folder.as_ref()?.to_string_lossy().into_owned();
+        let mut variables = self.redis.child()?;
+        variables.push((FOLDER.to_owned(), folder));
+        Some(variables)
+    }
+}
+
+#[async_trait]
+impl LedgerHarness for Split {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
+        let broker = self.redis.open(namespace).await?;
+        let store = self.store(namespace).await?;
+        let process = Owner {
+            id: self.env().owner_id(),
+            host: "conformance".to_owned(),
+            boot_id: String::new(),
+            pid: std::process::id(),
+            pid_started: 0,
+        };
+        let mut options = SplitOptions::new(process, |_| false);
+        options.open_for = Duration::from_secs(2);
+        Ok(Arc::new(SplitLedger::new(
+            broker,
+            store,
+            self.env(),
+            options,
+        )))
+    }
+
+    async fn broker_behind(&self, namespace: &str) -> Result<Option<Arc<dyn Broker>>> {
+        self.redis.open(namespace).await.map(Some)
+    }
+}
+
+/// The server that is named, or a private one, or why there is none.
+fn server(
+    suite: &Suite,
+    env: &Arc<dyn Env>,
+    folder: &TempDir,
+) -> (
+    std::result::Result<RedisConfig, String>,
+    Option<ServerProcess>,
+) {
+    if let Ok(url) = std::env::var(URL) {
+        return (Ok(RedisConfig::from_url(&url).unwrap()), None);
+    }
+    let mut ask = Command::new("redis-server");
+    ask.arg("--version").stdout(Stdio::null());
+    if ask.status().is_err() {
+        let why = format!("there is no redis-server in PATH, and {URL} names none");
+        return (Err(why), None);
+    }
+    let process = suite.runtime().block_on(start_server(env, folder)).unwrap();
+    let mut config = RedisConfig::default();
+    config.host = process.address().ip().to_string();
+    config.port = process.address().port();
+    (Ok(config), Some(process))
+}
+
+fn main() -> ExitCode {
+    let suite = Suite::start();
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
+    let folder = Arc::new(TempDir::new().unwrap());
+    let (server, _process) = server(&suite, &env, &folder);
+    let redis = Arc::new(Redis {
+        env,
+        server,
+        folder,
+    });
+    let memory = Split::new("redis+memory", &redis, None);
+    let own = TempDir::new().unwrap();
+    let of_parent = std::env::var_os(FOLDER).map(PathBuf::from);
+    let stores = of_parent.unwrap_or_else(|| own.path().to_owned());
+    let sqlite = Split::new("redis+sqlite", &redis, Some(stores));
+    suite.broker(&redis).ledger(&memory).ledger(&sqlite).run()
+}
