@@ -10,6 +10,7 @@
 mod idle;
 mod latency;
 mod raw;
+mod redis;
 mod report;
 mod target;
 mod throughput;
@@ -59,6 +60,8 @@ enum Command {
         /// The database.
         url: String,
     },
+    /// Measures what a job costs a Redis server, which is started for it.
+    Redis,
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -75,6 +78,10 @@ async fn main() -> Result<()> {
     match &args.command {
         Some(Command::IdleWorker { url }) => return idle::worker(url).await,
         Some(Command::Producer { url, seconds }) => return latency::produce(url, *seconds).await,
+        Some(Command::Redis) => {
+            let jobs = usize::try_from(args.jobs)?;
+            return redis::measure(jobs, args.rounds, &mut Report::new(args.json)).await;
+        }
         None => {}
     }
     let targets = if args.target.is_empty() {

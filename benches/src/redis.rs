@@ -1,0 +1,210 @@
+//! What a job costs a Redis server: its CPU time for publish, reserve and ack, beside that of a bare list.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bananas_broker_redis::{RedisConfig, RedisEngine};
+use bananas_core::{
+    Broker, ConsumerSpec, Env, Priority, Publish, QueueName, QueueSpec, RawMessage, Settle,
+    Settled, Settlement, TokioEnv,
+};
+use bytes::Bytes;
+use redis::aio::MultiplexedConnection;
+use tempfile::TempDir;
+
+use crate::report::{Report, median};
+
+/// The size of a body.
+const BODY: usize = 300;
+
+/// How many jobs go into one call.
+const BATCHES: [usize; 3] = [1, 16, 100];
+
+/// How long a reserve may take.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// A private server without persistence, so that its CPU time is that of the commands.
+struct Server {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has nothing to save; that it is gone already is as good.
+        self.process.kill().unwrap_or_default();
+        drop(self.process.wait());
+    }
+}
+
+impl Server {
+    async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--appendonly", "no", "--save", "", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("redis-server must be in PATH")?;
+        let server = Self {
+            process,
+            port,
+            _folder: folder,
+        };
+        let start = Instant::now();
+        while server.connect().await.is_err() {
+            ensure!(start.elapsed() < WAIT, "the server does not start");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(server)
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(("127.0.0.1", self.port))?;
+        Ok(client.get_multiplexed_async_connection().await?)
+    }
+}
+
+/// The CPU time that the server has used, in microseconds.
+async fn used(connection: &mut MultiplexedConnection) -> Result<f64> {
+    let info: String = redis::cmd("INFO")
+        .arg("cpu")
+        .query_async(connection)
+        .await?;
+    let of = |name: &str| -> Option<f64> {
+        let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    let user = of("used_cpu_user:").context("no used_cpu_user")?;
+    let system = of("used_cpu_sys:").context("no used_cpu_sys")?;
+    Ok((user + system) * 1e6)
+}
+
+/// Which priorities the jobs have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Priorities {
+    Default,
+    Random,
+}
+
+/// Measures the broker and a bare list on one server.
+pub(crate) async fn measure(jobs: usize, rounds: usize, report: &mut Report) -> Result<()> {
+    let server = Server::start().await?;
+    let mut connection = server.connect().await?;
+    for batch in BATCHES {
+        let batches = (jobs / batch).max(1);
+        for (name, priorities) in [
+            ("default priority", Priorities::Default),
+            ("random priorities", Priorities::Random),
+        ] {
+            let mut costs = Vec::new();
+            for _ in 0..rounds {
+                let before = used(&mut connection).await?;
+                drive(&server, batch, batches, priorities).await?;
+                costs.push(per_job(
+                    used(&mut connection).await? - before,
+                    batch * batches,
+                ));
+            }
+            let what = format!("broker, {name}, batch {batch}");
+            report.figure("redis", &what, median(&mut costs), "us CPU/job");
+        }
+        let mut costs = Vec::new();
+        for _ in 0..rounds {
+            let before = used(&mut connection).await?;
+            drive_list(&server, batch, batches).await?;
+            costs.push(per_job(
+                used(&mut connection).await? - before,
+                batch * batches,
+            ));
+        }
+        let what = format!("raw LPUSH LMOVE LREM, batch {batch}");
+        report.figure("redis", &what, median(&mut costs), "us CPU/job");
+    }
+    Ok(())
+}
+
+fn per_job(micros: f64, jobs: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "job counts are far below 2^53")]
+    let jobs = jobs as f64;
+    micros / jobs
+}
+
+/// Publishes, reserves and acknowledges batch by batch.
+async fn drive(
+    server: &Server,
+    batch: usize,
+    batches: usize,
+    priorities: Priorities,
+) -> Result<()> {
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    let mut config = RedisConfig::from_url(&format!("redis://127.0.0.1:{}", server.port))?;
+    config.namespace = format!("bench-{}", env.random());
+    let broker: Arc<dyn Broker> = RedisEngine::open(config, Arc::clone(&env)).await?.broker();
+    let queue = QueueName::new("bench")?;
+    broker.ensure(&[QueueSpec::new(queue.clone())]).await?;
+    let mut spec = ConsumerSpec::new(queue.clone());
+    spec.credit = 1_000;
+    let mut consumer = broker.consume(spec).await?;
+    let body = Bytes::from(vec![b'x'; BODY]);
+    for _ in 0..batches {
+        let publishes = (0..batch).map(|_| {
+            let mut message = RawMessage::new(env.job_id(), body.clone());
+            if priorities == Priorities::Random {
+                let level = u8::try_from(env.random() % 101).unwrap_or_default();
+                message.priority = Priority::new(level)?;
+            }
+            let queue = queue.clone();
+            Ok(Publish { queue, message })
+        });
+        let publishes = publishes.collect::<Result<Vec<_>>>()?;
+        for published in broker.publish(publishes).await {
+            published?;
+        }
+        let deliveries = consumer.reserve(batch, WAIT).await?;
+        ensure!(deliveries.len() == batch, "{} came", deliveries.len());
+        let settles = deliveries.into_iter().map(|delivery| Settle {
+            receipt: delivery.receipt,
+            settlement: Settlement::Ack,
+        });
+        for settled in broker.settle(settles.collect()).await {
+            ensure!(settled? == Settled::Done, "a lease was lost");
+        }
+    }
+    broker.close(WAIT).await?;
+    Ok(())
+}
+
+/// The same with a list and another for what is in flight: no lease, no priority, no delay, no fencing.
+async fn drive_list(server: &Server, batch: usize, batches: usize) -> Result<()> {
+    let mut connection = server.connect().await?;
+    let body = "x".repeat(BODY);
+    for _ in 0..batches {
+        let mut push = redis::cmd("LPUSH");
+        push.arg("ready");
+        for n in 0..batch {
+            push.arg(format!("{n}{body}"));
+        }
+        let _: usize = push.query_async(&mut connection).await?;
+        let mut moves = redis::pipe();
+        for _ in 0..batch {
+            moves.cmd("LMOVE").arg(&["ready", "taken", "RIGHT", "LEFT"]);
+        }
+        let taken: Vec<String> = moves.query_async(&mut connection).await?;
+        let mut acks = redis::pipe();
+        for item in &taken {
+            acks.cmd("LREM").arg("taken").arg(-1).arg(item);
+        }
+        let removed: Vec<usize> = acks.query_async(&mut connection).await?;
+        ensure!(removed.iter().sum::<usize>() == batch, "an item was lost");
+    }
+    Ok(())
+}
