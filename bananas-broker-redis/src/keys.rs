@@ -15,9 +15,9 @@ pub(crate) enum Part {
     Queue,
     /// A counter: the number of the latest entry.
     Numbers,
-    /// A hash: entry to message.
+    /// A hash: entry to message, but for those that wait in the default lane.
     Messages,
-    /// A list: ready, of the default priority.
+    /// A list: ready messages of the default priority.
     Normal,
     /// A sorted set: ready, more urgent than the default.
     High,

@@ -48,7 +48,8 @@ const PURGE: [Part; 10] = [
     Part::Reasons,
 ];
 const DEAD: [Part; 3] = [Part::Queue, Part::Messages, Part::Dead];
-const REDRIVE: [Part; 6] = [
+const REDRIVE: [Part; 7] = [
+    Part::Messages,
     Part::Normal,
     Part::High,
     Part::Low,
@@ -233,7 +234,7 @@ fn depth(queue: &QueueName, answer: Value) -> Option<Depth> {
 
 /// Messages as people see them; dead ones with their reasons.
 fn shown(answer: Value) -> Option<Vec<RawMessage>> {
-    let [_, messages, reasons] = <[Value; 3]>::try_from(reply::list(answer)?).ok()?;
+    let [messages, reasons] = <[Value; 2]>::try_from(reply::list(answer)?).ok()?;
     let mut reasons = reply::list(reasons)?.into_iter();
     let mut shown = Vec::new();
     for message in reply::list(messages)? {

@@ -1,6 +1,6 @@
 //! Messages as bytes. The body stands last, as it is.
 //!
-//! A byte that no text begins with, flags, the priority, and then what the flags announce: the id, the time,
+//! The number of its entry in decimal digits, which the server puts there; a byte that no text begins with, flags, the priority, and then what the flags announce: the id, the time,
 //! the key, the properties. Integers are big-endian. Anything else is the message of another program: a body
 //! without an id.
 
@@ -67,14 +67,22 @@ pub(super) fn size(message: &RawMessage) -> usize {
 
 pub(super) fn decode(bytes: Vec<u8>) -> RawMessage {
     let bytes = Bytes::from(bytes);
-    ours(bytes.clone()).unwrap_or_else(|| RawMessage::without_id(bytes))
+    let message = bytes.slice(bytes.len() - unnumbered(&bytes).len()..);
+    ours(message).unwrap_or_else(|| RawMessage::without_id(bytes))
 }
 
 /// The id of a message of which only the first bytes are there.
 pub(super) fn id(head: &[u8]) -> Option<JobId> {
+    let head = unnumbered(head);
     let has_id = head.first() == Some(&FIRST) && head.get(1)? & ID != 0;
     let id = has_id.then(|| head.get(HEAD..HEAD + 16)).flatten()?;
     JobId::from_slice(id)
+}
+
+/// What stands behind the number.
+fn unnumbered(bytes: &[u8]) -> &[u8] {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    bytes.get(digits.count()..).unwrap_or_default()
 }
 
 fn ours(mut bytes: Bytes) -> Option<RawMessage> {
@@ -147,16 +155,25 @@ mod tests {
     fn what_was_encoded_is_decoded() {
         for message in [full(), RawMessage::without_id(Bytes::new())] {
             let bytes = encode(&message);
-            assert_eq!(id(&bytes[..bytes.len().min(32)]), message.id);
             assert!(bytes.len() <= size(&message));
-            assert_eq!(decode(bytes), message);
+            let numbered = [b"99999999999999", &bytes[..]].concat();
+            assert_eq!(id(&numbered[..numbered.len().min(48)]), message.id);
+            for bytes in [bytes, numbered] {
+                assert_eq!(decode(bytes), message);
+            }
         }
     }
 
     #[test]
     fn what_another_program_wrote_is_a_body() {
         let cut = encode(&full())[..30].to_vec();
-        for foreign in [b"{\"task\":1}".to_vec(), Vec::new(), vec![FIRST], cut] {
+        for foreign in [
+            b"{\"task\":1}".to_vec(),
+            b"12".to_vec(),
+            Vec::new(),
+            vec![FIRST],
+            cut,
+        ] {
             let message = decode(foreign.clone());
             assert_eq!((message.id, &message.body[..]), (None, &foreign[..]));
         }

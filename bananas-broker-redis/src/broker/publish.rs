@@ -11,13 +11,7 @@ use crate::error::Error;
 use crate::keys::Part;
 use crate::script::Script;
 
-const PLAIN: [Part; 5] = [
-    Part::Queue,
-    Part::Numbers,
-    Part::Messages,
-    Part::Normal,
-    Part::Wake,
-];
+const PLAIN: [Part; 4] = [Part::Queue, Part::Numbers, Part::Normal, Part::Wake];
 const ANY: [Part; 8] = [
     Part::Queue,
     Part::Numbers,

@@ -25,8 +25,9 @@ const BYTES: usize = 8 * 1024 * 1024;
 /// How often giving back what an answer that was lost had taken is tried.
 const RECALLS: usize = 3;
 
-const RESERVE: [Part; 9] = [
+const RESERVE: [Part; 10] = [
     Part::Queue,
+    Part::Numbers,
     Part::Messages,
     Part::Normal,
     Part::High,
@@ -36,7 +37,8 @@ const RESERVE: [Part; 9] = [
     Part::Counts,
     Part::Wake,
 ];
-const RECALL: [Part; 5] = [
+const RECALL: [Part; 6] = [
+    Part::Messages,
     Part::Normal,
     Part::High,
     Part::Low,

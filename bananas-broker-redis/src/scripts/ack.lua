@@ -14,7 +14,7 @@ for i = 1, #ARGV do
     entries[#entries + 1] = string.sub(held, 1, -9)
     answers[i] = 0
   else
-    answers[i] = redis.call('HEXISTS', messages, string.sub(held, 1, -9)) == 1 and 2 or 1
+    answers[i] = is_there(messages, counts, string.sub(held, 1, -9)) and 2 or 1
   end
 end
 if #gone > 0 then

@@ -8,6 +8,6 @@ for i = 1, #found, 2 do
   entries[#entries + 1] = found[i]
   places[#places + 1] = tonumber(found[i + 1])
   local message = redis.call('HGET', messages, found[i])
-  heads[#heads + 1] = message and string.sub(message, 1, 32) or ''
+  heads[#heads + 1] = message and string.sub(message, 1, 48) or ''
 end
 return { entries, places, heads }

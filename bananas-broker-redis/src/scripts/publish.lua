@@ -11,22 +11,25 @@ local earliest = math.huge
 for i = 1, count do
   local priority, due = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
   local entry = (number + i) .. ''
+  local item = entry .. ARGV[3 * i]
   if priority ~= 50 then entry = entry .. 'p' .. ARGV[3 * i - 2] end
-  put[2 * i - 1] = entry
-  put[2 * i] = ARGV[3 * i]
+  if due > now or priority ~= 50 then
+    put[#put + 1] = entry
+    put[#put + 1] = item
+  end
   if due > now then
     later[#later + 1] = due
     later[#later + 1] = entry
     if due < earliest then earliest = due end
   elseif priority == 50 then
-    list[#list + 1] = entry
+    list[#list + 1] = item
   else
     local lane = priority > 50 and highs or lows
     lane[#lane + 1] = score(priority, number + i)
     lane[#lane + 1] = entry
   end
 end
-redis.call('HSET', messages, unpack(put))
+if #put > 0 then redis.call('HSET', messages, unpack(put)) end
 local ring = #later < 2 * count
 if #list > 0 then redis.call('RPUSH', normal, unpack(list)) end
 if #highs > 0 then redis.call('ZADD', high, unpack(highs)) end

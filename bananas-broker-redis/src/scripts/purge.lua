@@ -16,12 +16,13 @@ local more = false
 if bucket == 'ready' then
   -- What is due or was leased for too long is ready.
   more = refresh(now, most, {
-    normal = normal, high = high, low = low, delayed = delayed, leased = leased, counts = counts,
+    messages = messages, normal = normal, high = high, low = low, delayed = delayed, leased = leased,
+    counts = counts,
   })
   pop(high)
   local popped = #entries < most and redis.call('LPOP', normal, most - #entries)
   if popped then
-    for i = 1, #popped do entries[#entries + 1] = popped[i] end
+    for i = 1, #popped do entries[#entries + 1] = string.match(popped[i], '^%d*') end
   end
   pop(low)
 elseif bucket == 'delayed' then

@@ -1,6 +1,7 @@
 -- Gives back what was taken with a token whose answer was lost, as if it had not been delivered. ARGV: the
 -- token, and between how many microseconds from now its leases end.
-local normal, high, low, leased, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local leased, wake = KEYS[5], KEYS[6]
+local keys = { messages = KEYS[1], normal = KEYS[2], high = KEYS[3], low = KEYS[4] }
 local token = ARGV[1]
 local now = clock()
 local found = redis.call('ZRANGE', leased, now + tonumber(ARGV[2]), now + tonumber(ARGV[3]), 'BYSCORE')
@@ -17,7 +18,7 @@ if #back > 0 then
     local _, y = place(b)
     return x < y
   end)
-  enter(back, normal, high, low, true)
+  enter(back, keys, true)
   redis.call('ZADD', wake, 0, '')
 end
 return #back

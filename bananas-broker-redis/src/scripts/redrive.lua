@@ -1,5 +1,6 @@
 -- Makes dead entries ready again. ARGV: the entries. Answers how many.
-local normal, high, low, dead, reasons, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local dead, reasons, wake = KEYS[5], KEYS[6], KEYS[7]
+local keys = { messages = KEYS[1], normal = KEYS[2], high = KEYS[3], low = KEYS[4] }
 local back = {}
 for i = 1, #ARGV do
   if redis.call('ZREM', dead, ARGV[i]) == 1 then
@@ -8,7 +9,7 @@ for i = 1, #ARGV do
   end
 end
 if #back > 0 then
-  enter(back, normal, high, low, false)
+  enter(back, keys, false)
   redis.call('ZADD', wake, 0, '')
 end
 return #back

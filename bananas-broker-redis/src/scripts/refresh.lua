@@ -6,7 +6,7 @@ local function refresh(now, most, keys)
   if first[2] and tonumber(first[2]) <= now then
     local due = redis.call('ZRANGE', keys.delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)
     redis.call('ZREM', keys.delayed, unpack(due))
-    enter(due, keys.normal, keys.high, keys.low, false)
+    enter(due, keys, false)
     more = #due == most
   end
   first = redis.call('ZRANGE', keys.leased, 0, 0, 'WITHSCORES')
@@ -23,7 +23,7 @@ local function refresh(now, most, keys)
       local _, y = place(b)
       return x < y
     end)
-    enter(entries, keys.normal, keys.high, keys.low, true)
+    enter(entries, keys, true)
     more = more or #lapsed == most
   end
   return more

@@ -4,6 +4,7 @@
 -- lost.
 local messages, normal, high, low, delayed, leased, counts, numbers, dead, reasons, wake =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local keys = { messages = messages, normal = normal, high = high, low = low }
 local now = clock()
 local answers, back = {}, {}
 
@@ -21,7 +22,7 @@ for i = 1, #ARGV / 6 do
   local entry = string.sub(held, 1, -9)
   local ends = redis.call('ZSCORE', leased, held)
   if not ends or tonumber(ends) <= now then
-    answers[i] = redis.call('HEXISTS', messages, entry) == 1 and 2 or 1
+    answers[i] = is_there(messages, counts, entry) and 2 or 1
   else
     answers[i] = 0
     redis.call('ZREM', leased, held)
@@ -31,7 +32,7 @@ for i = 1, #ARGV / 6 do
       if kind == 'retry' or number == 0 then number = redis.call('INCR', numbers) end
       replaced = number .. (priority ~= '50' and 'p' .. priority or '')
       redis.call('HDEL', messages, entry)
-      redis.call('HSET', messages, replaced, message)
+      redis.call('HSET', messages, replaced, number .. message)
     end
     if kind == 'release' or kind == 'return' then
       if kind == 'release' then redis.call('HINCRBY', counts, entry, 1) end
@@ -39,7 +40,7 @@ for i = 1, #ARGV / 6 do
     elseif kind == 'retry' then
       redis.call('HDEL', counts, entry)
       if not wait(replaced, math.max(now + tonumber(what), tonumber(due))) then
-        enter({ replaced }, normal, high, low, false)
+        enter({ replaced }, keys, false)
       end
     else
       redis.call('HDEL', counts, entry)
@@ -54,6 +55,6 @@ table.sort(back, function(a, b)
   local _, y = place(b)
   return x < y
 end)
-enter(back, normal, high, low, true)
+enter(back, keys, true)
 redis.call('ZADD', wake, 0, '')
 return answers

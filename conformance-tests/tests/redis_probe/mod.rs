@@ -23,15 +23,8 @@ impl RedisProbe {
     /// Puts a body into a queue, without an envelope.
     pub(crate) async fn plant(&self, queue: &str, body: &[u8]) {
         let key = |part: &str| format!("{{{}:{queue}}}:{part}", self.namespace).into_bytes();
-        let entry = b"planted".to_vec();
-        let message = vec![
-            b"HSET".to_vec(),
-            key("messages"),
-            entry.clone(),
-            body.to_vec(),
-        ];
-        self.ask(&message).await;
-        self.ask(&[b"RPUSH".to_vec(), key("normal"), entry]).await;
+        self.ask(&[b"RPUSH".to_vec(), key("normal"), body.to_vec()])
+            .await;
         self.ask(&[b"ZADD".to_vec(), key("wake"), b"0".to_vec(), Vec::new()])
             .await;
     }
