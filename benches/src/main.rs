@@ -62,6 +62,12 @@ enum Command {
     },
     /// Measures what a job costs a Redis server, which is started for it.
     Redis,
+    /// Measures what operations cost a Redis server while many jobs wait; it needs 0.5 GiB per million.
+    RedisBacklog {
+        /// How many jobs wait, in rising order.
+        #[arg(default_values_t = [10_000, 10_000_000])]
+        waiting: Vec<u64>,
+    },
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -81,6 +87,10 @@ async fn main() -> Result<()> {
         Some(Command::Redis) => {
             let jobs = usize::try_from(args.jobs)?;
             return redis::measure(jobs, args.rounds, &mut Report::new(args.json)).await;
+        }
+        Some(Command::RedisBacklog { waiting }) => {
+            let mut report = Report::new(args.json);
+            return redis::measure_backlog(waiting, args.rounds, &mut report).await;
         }
         None => {}
     }

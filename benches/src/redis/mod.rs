@@ -1,21 +1,23 @@
 //! What a job costs a Redis server: its CPU time for publish, reserve and ack, beside that of a bare list.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod backlog;
+mod server;
 
-use anyhow::{Context, Result, ensure};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use bananas_broker_redis::{RedisConfig, RedisEngine};
 use bananas_core::{
     Broker, ConsumerSpec, Env, Priority, Publish, QueueName, QueueSpec, RawMessage, Settle,
     Settled, Settlement, TokioEnv,
 };
 use bytes::Bytes;
-use redis::aio::MultiplexedConnection;
-use tempfile::TempDir;
 
+use self::server::{Server, used};
 use crate::report::{Report, median};
+
+pub(crate) use self::backlog::measure as measure_backlog;
 
 /// The size of a body.
 const BODY: usize = 300;
@@ -25,68 +27,6 @@ const BATCHES: [usize; 3] = [1, 16, 100];
 
 /// How long a reserve may take.
 const WAIT: Duration = Duration::from_secs(10);
-
-/// A private server without persistence, so that its CPU time is that of the commands.
-struct Server {
-    process: Child,
-    port: u16,
-    _folder: TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has nothing to save; that it is gone already is as good.
-        self.process.kill().unwrap_or_default();
-        drop(self.process.wait());
-    }
-}
-
-impl Server {
-    async fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--appendonly", "no", "--save", "", "--dir"])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("redis-server must be in PATH")?;
-        let server = Self {
-            process,
-            port,
-            _folder: folder,
-        };
-        let start = Instant::now();
-        while server.connect().await.is_err() {
-            ensure!(start.elapsed() < WAIT, "the server does not start");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(server)
-    }
-
-    async fn connect(&self) -> Result<MultiplexedConnection> {
-        let client = redis::Client::open(("127.0.0.1", self.port))?;
-        Ok(client.get_multiplexed_async_connection().await?)
-    }
-}
-
-/// The CPU time that the server has used, in microseconds.
-async fn used(connection: &mut MultiplexedConnection) -> Result<f64> {
-    let info: String = redis::cmd("INFO")
-        .arg("cpu")
-        .query_async(connection)
-        .await?;
-    let of = |name: &str| -> Option<f64> {
-        let line = info.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().parse().ok()
-    };
-    let user = of("used_cpu_user:").context("no used_cpu_user")?;
-    let system = of("used_cpu_sys:").context("no used_cpu_sys")?;
-    Ok((user + system) * 1e6)
-}
 
 /// Which priorities the jobs have.
 #[derive(Clone, Copy, PartialEq, Eq)]
