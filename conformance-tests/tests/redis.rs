@@ -46,10 +46,14 @@ impl Redis {
         self.server.clone().map_err(|why| absent(&why))
     }
 
-    async fn open_with(&self, mut config: RedisConfig, namespace: &str) -> Result<Arc<dyn Broker>> {
+    async fn client(
+        &self,
+        mut config: RedisConfig,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Arc<dyn Broker>> {
         config.namespace = namespace.to_owned();
-        let engine = RedisEngine::open(config, Arc::clone(&self.env)).await?;
-        Ok(engine.broker())
+        Ok(RedisEngine::open(config, env).await?.broker())
     }
 }
 
@@ -90,7 +94,16 @@ impl Backend for Redis {
 #[async_trait]
 impl BrokerHarness for Redis {
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
-        self.open_with(self.config()?, namespace).await
+        self.client(self.config()?, namespace, self.env()).await
+    }
+
+    async fn open_with(
+        &self,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Option<Arc<dyn Broker>>> {
+        let client = self.client(self.config()?, namespace, env);
+        client.await.map(Some)
     }
 
     fn network(&self) -> Option<Arc<dyn Network>> {
@@ -118,7 +131,7 @@ impl Network for Redis {
         let mut config = self.config()?;
         config.host = address.ip().to_string();
         config.port = address.port();
-        self.open_with(config, namespace).await
+        self.client(config, namespace, self.env()).await
     }
 
     async fn start_server(&self) -> Result<ServerProcess> {
