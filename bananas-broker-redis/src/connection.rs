@@ -11,10 +11,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::{TlsConnector, rustls};
 
 use crate::config::{RedisConfig, Tls};
 use crate::error::Error;
@@ -81,7 +81,7 @@ impl Dialer {
             None => self.introduce(stream, used_for).await,
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await;
-                let stream = stream.map_err(|e| self.unreachable(&e))?;
+                let stream = stream.map_err(|e| self.unreachable(&untrusted(&e)))?;
                 self.introduce(stream, used_for).await
             }
         }
@@ -103,7 +103,7 @@ impl Dialer {
             .map_err(|e| self.unreachable(&e))?;
         let mut driver: Driver = Box::pin(driver);
         let connection = tokio::select! {
-            () = &mut driver => return Err(self.unreachable(&"the server ended the connection")),
+            () = &mut driver => return Err(self.unreachable(&self.hung_up())),
             connection = self.greet(redis, used_for) => connection?,
         };
         Ok((connection, driver))
@@ -164,6 +164,13 @@ impl Dialer {
         Ok(connection)
     }
 
+    fn hung_up(&self) -> &'static str {
+        match self.tls {
+            None => "the server ended the connection; if its port is one for TLS, write rediss://",
+            Some(_) => "the server ended the connection",
+        }
+    }
+
     fn unreachable(&self, why: &impl ToString) -> Error {
         Error::NotSent {
             url: self.url.clone(),
@@ -198,6 +205,21 @@ pub(crate) fn load(script: Script) -> Cmd {
     let mut command = redis::cmd("SCRIPT");
     command.arg("LOAD").arg(script.source());
     command
+}
+
+/// Why TLS did not come about, and what to do.
+fn untrusted(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let advice = match inner {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "; name the PEM file of its authority with ?ca= in the URL, and the host as its certificate does"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "; name a port for TLS, or write redis:// for one without"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
 }
 
 fn connector(

@@ -22,7 +22,7 @@ pub(crate) enum Error {
         limits: LeaseLimits,
     },
     /// Said by the server.
-    #[error("{url} answers {code}: {detail}")]
+    #[error("{url} answers {code}: {detail}{}", advice(code, detail))]
     Server {
         url: String,
         code: String,
@@ -102,6 +102,7 @@ impl Error {
             Self::Closed { sent: true } => Status::MayBeApplied,
             Self::NotSent { kind, .. } if *kind == ErrorKind::Auth => Status::Permanent,
             Self::NotSent { .. } => Status::NotApplied,
+            Self::Server { detail, .. } if is_of_script(detail) => Status::MayBeApplied,
             // The server refuses these before a script has written anything.
             Self::Server { .. } => match self.kind() {
                 ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::Throttled => {
@@ -115,6 +116,23 @@ impl Error {
     }
 }
 
+/// What to do about an error code of the server, behind what it says.
+fn advice(code: &str, detail: &str) -> &'static str {
+    match code {
+        "WRONGPASS" => "; write the right user and password into the URL",
+        "NOAUTH" => "; write user and password into the URL, as in redis://user:password@host",
+        _ if server_kind(code, detail) == ErrorKind::Auth => {
+            "; give the user the rights that the guide lists (docs/guide/redis.md)"
+        }
+        _ => "",
+    }
+}
+
+/// Whether the server let a script run, and then forbade something in it.
+fn is_of_script(detail: &str) -> bool {
+    detail.starts_with("The user executing the script") || detail.contains("ACL failure in script")
+}
+
 /// What an error code of the server means.
 fn server_kind(code: &str, detail: &str) -> ErrorKind {
     match code {
@@ -124,6 +142,7 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Auth,
         "MOVED" | "ASK" | "CROSSSLOT" => ErrorKind::Unsupported,
         "ERR" if detail.contains("max number of clients") => ErrorKind::Throttled,
+        "ERR" if is_of_script(detail) => ErrorKind::Auth,
         "ERR" if detail.contains("invalid password") || detail.contains("AUTH") => ErrorKind::Auth,
         _ => ErrorKind::Internal,
     }
@@ -164,6 +183,18 @@ mod tests {
             ("NOAUTH", "", Auth, Status::Permanent),
             ("WRONGPASS", "", Auth, Status::Permanent),
             ("NOPERM", "", Auth, Status::Permanent),
+            (
+                "ERR",
+                "The user executing the script can't run this command",
+                Auth,
+                Status::MayBeApplied,
+            ),
+            (
+                "NOPERM",
+                "ACL failure in script: no permissions",
+                Auth,
+                Status::MayBeApplied,
+            ),
             ("MOVED", "1 h:2", Unsupported, Status::Permanent),
             (
                 "ERR",

@@ -14,13 +14,12 @@ use bananas_broker_memory::MemoryEngine;
 use bananas_broker_redis::{RedisConfig, RedisEngine};
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
 use bananas_core::{
-    Broker, Count, Env, Error, ErrorKind, Ledger, Owner, QueueName, Result, SplitLedger,
-    SplitOptions, StateStore, TokioEnv,
+    Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
+    TokioEnv,
 };
-use bytes::Bytes;
 use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Probing, Suite};
-use redis_probe::RedisProbe;
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite};
+use redis_probe::{Door, RedisProbe};
 use tempfile::TempDir;
 
 mod redis_probe;
@@ -111,11 +110,8 @@ impl BrokerHarness for Redis {
     }
 
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
-        Some(Arc::new(Behind {
-            probe: RedisProbe::new(self.address(), namespace),
-            redis: self.clone(),
-            namespace: namespace.to_owned(),
-        }))
+        let doors = vec![Door::Tcp(self.address())];
+        Some(Arc::new(RedisProbe::new(doors, namespace)))
     }
 }
 
@@ -136,39 +132,6 @@ impl Network for Redis {
 
     async fn start_server(&self) -> Result<ServerProcess> {
         start_server(&self.env, &self.folder).await
-    }
-}
-
-/// Looks at the keys of a namespace, and counts messages with a client of its own.
-struct Behind {
-    probe: RedisProbe,
-    redis: Redis,
-    namespace: String,
-}
-
-#[async_trait]
-impl Probe for Behind {
-    fn offers(&self) -> &'static [Probing] {
-        &[Probing::Messages, Probing::Plant, Probing::Clients]
-    }
-
-    async fn messages(&self, queue: &QueueName) -> Result<u64> {
-        let broker = self.redis.open(&self.namespace).await?;
-        let admin = broker.admin().unwrap();
-        let depths = admin.depth(std::slice::from_ref(queue)).await?;
-        let counts =
-            |depth: &bananas_core::Depth| [depth.ready, depth.in_flight, depth.delayed, depth.dead];
-        let counts = depths.iter().flat_map(counts).filter_map(Count::value);
-        Ok(counts.sum())
-    }
-
-    async fn plant(&self, queue: &QueueName, body: Bytes) -> Result<()> {
-        self.probe.plant(queue.as_str(), &body).await;
-        Ok(())
-    }
-
-    async fn clients(&self) -> Result<u64> {
-        Ok(self.probe.clients().await)
     }
 }
 

@@ -4,6 +4,7 @@
 //! server that a check has for itself, to kill it, pause it and start it again. Which servers these are, and
 //! how a client is led to them, a harness says with [`Network`].
 
+mod authority;
 mod control;
 mod link;
 mod network;
@@ -14,6 +15,7 @@ mod server;
 mod server_spec;
 mod toxic;
 
+pub use self::authority::Authority;
 pub use self::control::Counts;
 pub use self::network::Network;
 pub use self::proxy::Proxy;
