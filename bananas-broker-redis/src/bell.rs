@@ -28,13 +28,16 @@ const WAIT: Duration = Duration::from_secs(5);
 const INTERRUPTION_MS: u64 = 60_000;
 
 /// What wakes one who waits, if anything can be looked at.
-pub(crate) const RING: [Part; 6] = [
+pub(crate) const RING: [Part; 9] = [
+    Part::Wake,
     Part::Normal,
     Part::High,
     Part::Low,
     Part::Delayed,
     Part::Leased,
-    Part::Wake,
+    Part::Ready,
+    Part::Suspects,
+    Part::Due,
 ];
 
 /// The bell of one engine.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bananas_core::{BoxFuture, ErrorKind};
 use futures::future::join_all;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -85,6 +85,41 @@ impl Dialer {
                 self.introduce(stream, used_for).await
             }
         }
+    }
+
+    /// Makes a connection that hears what is told on a channel. The caller sets the deadline.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Error> {
+        let address = (self.config.host.as_str(), self.config.port);
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|e| self.unreachable(&e))?;
+        match &self.tls {
+            None => self.hear(stream, channel).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await;
+                let stream = stream.map_err(|e| self.unreachable(&untrusted(&e)))?;
+                self.hear(stream, channel).await
+            }
+        }
+    }
+
+    async fn hear<S>(&self, stream: S, channel: &str) -> Result<PubSub, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        if let Some(password) = &self.config.password {
+            info = info.set_password(password);
+            if let Some(username) = &self.config.username {
+                info = info.set_username(username);
+            }
+        }
+        let heard = async {
+            let mut heard = PubSub::new(&info, stream).await?;
+            heard.subscribe(channel).await?;
+            Ok::<_, redis::RedisError>(heard)
+        };
+        heard.await.map_err(|e| self.unreachable(&e))
     }
 
     async fn introduce<S>(&self, stream: S, used_for: Use) -> Result<(Connection, Driver), Error>

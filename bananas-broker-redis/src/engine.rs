@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bananas_core::{Broker, BrokerInfo, Capabilities, Env, QueueName, Reach, Result};
+use bananas_core::{
+    Broker, BrokerInfo, Capabilities, Env, Ledger, QueueName, Reach, Result, StateStore, StoreInfo,
+};
 use redis::Value;
 
 use crate::bell::Bell;
@@ -15,6 +18,7 @@ use crate::keys::{Keys, Part};
 use crate::link::{Call, Link, Wire};
 use crate::script::Script;
 use crate::server;
+use crate::store::{self, Known, RedisStore, Watchers};
 
 /// The largest body, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024 * 1024;
@@ -56,12 +60,22 @@ impl RedisEngine {
             url: dialer.url.clone(),
             capabilities,
         };
+        let store_info = StoreInfo {
+            backend: "redis",
+            url: dialer.url.clone(),
+            durability: facts.durability,
+            max_value: MAX_MESSAGE,
+        };
         let bell = Bell::new(&dialer, link.wire(), env.random());
+        let watchers = Watchers::new(&dialer, &env);
         let shared = Shared {
             namespace: dialer.config.namespace.clone(),
             info,
+            store_info,
             env,
             bell,
+            known: Known::default(),
+            watchers,
             credits: Credits::default(),
             link,
         };
@@ -75,12 +89,27 @@ impl RedisEngine {
     pub fn broker(&self) -> Arc<dyn Broker> {
         Arc::new(RedisBroker::new(Arc::clone(&self.shared)))
     }
+
+    /// The store's side. Closing either side closes both.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn StateStore> {
+        Arc::new(RedisStore::new(Arc::clone(&self.shared)))
+    }
+
+    /// The ledger of both, where the record of a job is its message.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        store::fused(&self.shared, &self.shared.env)
+    }
 }
 
 /// What the parts of one engine share.
 pub(crate) struct Shared {
     pub(crate) namespace: String,
     pub(crate) info: BrokerInfo,
+    pub(crate) store_info: StoreInfo,
+    pub(crate) known: Known,
+    pub(crate) watchers: Watchers,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) bell: Bell,
     pub(crate) credits: Credits,
@@ -98,6 +127,14 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn wire(&self) -> &Arc<Wire> {
         self.link.wire()
+    }
+
+    /// Waits for what is under way, and takes nothing more.
+    pub(crate) async fn close(&self, deadline: Duration) {
+        self.bell.end();
+        self.watchers.end();
+        self.wire().close(deadline).await;
+        self.bell.end();
     }
 
     pub(crate) fn keys(&self, queue: &QueueName) -> Keys {

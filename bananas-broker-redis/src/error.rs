@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bananas_core::{Error as Seen, ErrorKind, LeaseLimits, QueueName, Status};
+use bananas_core::{Error as Seen, ErrorKind, JobId, LeaseLimits, OwnerId, QueueName, Status};
 use redis::ServerError;
 
 /// Trouble inside this crate.
@@ -10,6 +10,16 @@ use redis::ServerError;
 pub(crate) enum Error {
     #[error("the queue does not exist; ensure it first")]
     NoQueue(QueueName),
+    #[error("owner {0} {1}")]
+    Owner(OwnerId, &'static str),
+    #[error("job {0} is recorded as running by an owner without a lease; renew the owner first")]
+    UnknownOwner(JobId),
+    #[error("value of {bytes} bytes exceeds the limit of {limit} bytes")]
+    ValueTooLarge { bytes: usize, limit: usize },
+    #[error("what the server keeps of job {0} cannot be read")]
+    Corrupt(JobId),
+    #[error("the jobs were changed by others again and again")]
+    Contended,
     #[error("the lease was lost before it was extended")]
     LeaseLost,
     #[error("the receipt is not of this broker; settle it where it was reserved")]
@@ -84,8 +94,13 @@ impl Error {
         match self {
             Self::NoQueue(_) => ErrorKind::NotFound,
             Self::LeaseLost => ErrorKind::Conflict,
-            Self::ForeignReceipt | Self::Lease { .. } => ErrorKind::InvalidArgument,
-            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Owner(..) => ErrorKind::Closed,
+            Self::Corrupt(_) => ErrorKind::Internal,
+            Self::Contended => ErrorKind::Unavailable,
+            Self::ForeignReceipt | Self::Lease { .. } | Self::UnknownOwner(_) => {
+                ErrorKind::InvalidArgument
+            }
+            Self::TooLarge { .. } | Self::ValueTooLarge { .. } => ErrorKind::TooLarge,
             Self::Server { code, detail, .. } => server_kind(code, detail),
             Self::NotSent { kind, .. } => *kind,
             Self::Lost { .. } => ErrorKind::Unreachable,
@@ -99,7 +114,7 @@ impl Error {
     fn status(&self) -> Status {
         match self {
             Self::Lost { .. } | Self::Silence { .. } | Self::WrongAnswer(_) => Status::MayBeApplied,
-            Self::Closed { sent: true } => Status::MayBeApplied,
+            Self::Closed { sent: true } | Self::Contended => Status::MayBeApplied,
             Self::NotSent { kind, .. } if *kind == ErrorKind::Auth => Status::Permanent,
             Self::NotSent { .. } => Status::NotApplied,
             Self::Server { detail, .. } if is_of_script(detail) => Status::MayBeApplied,

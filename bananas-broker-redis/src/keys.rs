@@ -35,10 +35,73 @@ pub(crate) enum Part {
     Reasons,
     /// A sorted set with one member when somebody who waits should look.
     Wake,
+    /// A hash of the store: job to standing, of a fixed width.
+    Standings,
+    /// A hash of the store: job to what never changes of it.
+    Bodies,
+    /// A hash of the store: job to its errors and its note, if it has any.
+    Stories,
+    /// A hash of the store: job to its result, if it has one.
+    Results,
+    /// A sorted set of the store: all jobs, in the order of their ids.
+    Ids,
+    /// A sorted set of the store: ready jobs, the next in line first.
+    Ready,
+    /// The same of ready jobs with a crash behind them.
+    Suspects,
+    /// A sorted set of the store: scheduled and retrying jobs by when they are due.
+    Due,
+    /// A hash of the store: running job to its owner, and the token of the call that started it.
+    Running,
+    /// A sorted set of the store: succeeded, cancelled and expired jobs by their end.
+    Ended,
+    /// The same of dead jobs.
+    DeadJobs,
+    /// A set of the store: running jobs that somebody asked to cancel.
+    Cancels,
+    /// A sorted set of the store: ready jobs behind the batch they were stamped with, in the order of both.
+    Stamps,
+    /// A hash of the store: open batch to when it was opened and by whom.
+    Batches,
+    /// A hash of the store: owner to `1` while it may take jobs here, or `x` since it was declared dead.
+    Owners,
+    /// A hash of the store: state to how many jobs are in it.
+    StateCounts,
+    /// A counter of the store: the number of the latest job.
+    JobNumbers,
+    /// A hash of the store: unique key to the job that holds it, and until when.
+    Uniques,
+    /// A sorted set of the store: unique keys by their end.
+    UniqueEnds,
 }
 
+/// What the scripts of the store take, in the order in which they name it.
+pub(crate) const STORE: [Part; 20] = [
+    Part::Standings,
+    Part::Bodies,
+    Part::Stories,
+    Part::Results,
+    Part::Ids,
+    Part::Ready,
+    Part::Suspects,
+    Part::Due,
+    Part::Running,
+    Part::Ended,
+    Part::DeadJobs,
+    Part::Cancels,
+    Part::Stamps,
+    Part::Batches,
+    Part::Owners,
+    Part::StateCounts,
+    Part::JobNumbers,
+    Part::Uniques,
+    Part::UniqueEnds,
+    Part::Wake,
+];
+
 impl Part {
-    const ALL: [Self; 12] = [
+    /// Those of the broker.
+    const BROKER: [Self; 12] = [
         Self::Queue,
         Self::Numbers,
         Self::Messages,
@@ -67,6 +130,25 @@ impl Part {
             Self::Dead => "dead",
             Self::Reasons => "reasons",
             Self::Wake => "wake",
+            Self::Standings => "jobs",
+            Self::Bodies => "job-bodies",
+            Self::Stories => "job-stories",
+            Self::Results => "job-results",
+            Self::Ids => "job-ids",
+            Self::Ready => "jobs-ready",
+            Self::Suspects => "jobs-suspect",
+            Self::Due => "jobs-due",
+            Self::Running => "jobs-running",
+            Self::Ended => "jobs-ended",
+            Self::DeadJobs => "jobs-dead",
+            Self::Cancels => "jobs-to-cancel",
+            Self::Stamps => "job-batches",
+            Self::Batches => "open-batches",
+            Self::Owners => "owners",
+            Self::StateCounts => "job-counts",
+            Self::JobNumbers => "job-numbers",
+            Self::Uniques => "unique-keys",
+            Self::UniqueEnds => "unique-key-ends",
         }
     }
 }
@@ -82,8 +164,9 @@ impl Keys {
         format!("{}{}", self.prefix, part.name())
     }
 
+    /// Those of the broker.
     pub(crate) fn all(&self) -> Vec<String> {
-        Part::ALL.map(|part| self.key(part)).to_vec()
+        Part::BROKER.map(|part| self.key(part)).to_vec()
     }
 
     /// The key by which one engine interrupts its own wait.
@@ -97,6 +180,21 @@ pub(crate) fn names(namespace: &str) -> String {
     format!("{{{namespace}}}:queues")
 }
 
+/// The set of the names of all queues that have or had jobs in the store.
+pub(crate) fn job_queues(namespace: &str) -> String {
+    format!("{{{namespace}}}:job-queues")
+}
+
+/// The hash of all owners of a namespace, as `renew.lua` describes it.
+pub(crate) fn owners(namespace: &str) -> String {
+    format!("{{{namespace}}}:owners")
+}
+
+/// The channel on which changes of the store are told.
+pub(crate) fn changes(namespace: &str) -> String {
+    format!("{{{namespace}}}:changes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +202,9 @@ mod tests {
     #[test]
     fn all_keys_of_a_queue_have_one_hash_tag_and_differ() {
         let keys = Keys::of("shop", &"mail".parse().unwrap());
-        let all = keys.all();
+        let mut all = keys.all();
+        let store = STORE.iter().filter(|part| **part != Part::Wake);
+        all.extend(store.map(|part| keys.key(*part)));
         assert!(all.iter().all(|key| key.starts_with("{shop:mail}:")));
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());

@@ -1,6 +1,7 @@
-//! Bananas broker on a Redis server.
+//! Bananas broker and state store on a Redis server.
 //!
-//! [`RedisEngine::open`] connects; [`broker`](RedisEngine::broker) moves messages. A queue keeps all 101
+//! [`RedisEngine::open`] connects; [`broker`](RedisEngine::broker) moves messages, [`store`](RedisEngine::store)
+//! remembers jobs, and [`ledger`](RedisEngine::ledger) is both, where the record of a job is its message. A queue keeps all 101
 //! priorities apart and messages of one priority in order, delays to the millisecond, and fences every lease by
 //! a token. The server's clock alone decides about delays and leases.
 //!
@@ -39,6 +40,7 @@ mod link;
 mod reply;
 mod script;
 mod server;
+mod store;
 
 pub use self::config::{Eviction, RedisConfig, Tls};
 pub use self::engine::RedisEngine;

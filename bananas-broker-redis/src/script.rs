@@ -37,4 +37,14 @@ scripts! {
     Purge = "lanes" "refresh" "purge";
     Dead = "dead";
     Redrive = "lanes" "redrive";
+    Record = "store/table" "store/record";
+    Change = "store/table" "store/change";
+    Take = "store/table" "store/take";
+    Read = "store/table" "store/read";
+    Due = "store/table" "store/due";
+    Lost = "store/table" "store/lost";
+    Unlock = "store/table" "store/unlock";
+    Renew = "store/renew";
+    Owners = "store/owners";
+    Retire = "store/retire";
 }

@@ -142,7 +142,7 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
             let engine = bananas_broker_redis::RedisEngine::open(redis, Arc::clone(env)).await?;
             Ok(Opened {
                 broker: engine.broker(),
-                store: None,
+                store: Some(engine.store()),
             })
         }
         _ => Err(unknown(url, scheme)),
@@ -192,14 +192,14 @@ mod tests {
     #[test]
     fn a_broker_on_this_host_gets_a_file_as_its_store_and_one_elsewhere_the_line_to_add() {
         for here in [
-            "redis://localhost",
-            "redis://127.0.0.1:7000/1",
-            "redis://[::1]",
-            "redis:///0",
+            "amqp://localhost",
+            "amqp://127.0.0.1:7000/1",
+            "nats://[::1]",
+            "amqp:///%2f",
         ] {
             assert_eq!(default_store(here).unwrap(), DEFAULT_URL, "{here}");
         }
-        let error = default_store("redis://:secret@db.example").unwrap_err();
+        let error = default_store("amqp://me:secret@db.example").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         let text = error.to_string();
         assert!(

@@ -1,5 +1,6 @@
 //! The contract on Redis: a private server for all checks of this process, or the one that `BANANAS_TEST_REDIS_URL`
-//! names, and a namespace for each. And the ledger on Redis over a store in SQLite and one in memory.
+//! names, and a namespace for each: broker, store and the ledger of both. And the ledger on Redis over a store in
+//! SQLite and one in memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use bananas_core::{
     TokioEnv,
 };
 use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, StoreHarness, Suite};
 use redis_probe::{Door, RedisProbe};
 use tempfile::TempDir;
 
@@ -53,6 +54,12 @@ impl Redis {
     ) -> Result<Arc<dyn Broker>> {
         config.namespace = namespace.to_owned();
         Ok(RedisEngine::open(config, env).await?.broker())
+    }
+
+    async fn engine(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<RedisEngine>> {
+        let mut config = self.config()?;
+        config.namespace = namespace.to_owned();
+        RedisEngine::open(config, env).await
     }
 }
 
@@ -112,6 +119,20 @@ impl BrokerHarness for Redis {
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
         let doors = vec![Door::Tcp(self.address())];
         Some(Arc::new(RedisProbe::new(doors, namespace)))
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Redis {
+    async fn open_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        Ok(self.engine(namespace, env).await?.store())
+    }
+}
+
+#[async_trait]
+impl LedgerHarness for Redis {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
+        Ok(self.engine(namespace, self.env()).await?.ledger())
     }
 }
 
@@ -192,7 +213,7 @@ impl Backend for Split {
 #[async_trait]
 impl LedgerHarness for Split {
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
-        let broker = self.redis.open(namespace).await?;
+        let broker = BrokerHarness::open(self.redis.as_ref(), namespace).await?;
         let store = self.store(namespace).await?;
         let process = Owner {
             id: self.env().owner_id(),
@@ -212,7 +233,9 @@ impl LedgerHarness for Split {
     }
 
     async fn broker_behind(&self, namespace: &str) -> Result<Option<Arc<dyn Broker>>> {
-        self.redis.open(namespace).await.map(Some)
+        BrokerHarness::open(self.redis.as_ref(), namespace)
+            .await
+            .map(Some)
     }
 }
 
@@ -256,5 +279,6 @@ fn main() -> ExitCode {
     let of_parent = std::env::var_os(FOLDER).map(PathBuf::from);
     let stores = of_parent.unwrap_or_else(|| own.path().to_owned());
     let sqlite = Split::new("redis+sqlite", &redis, Some(stores));
-    suite.broker(&redis).ledger(&memory).ledger(&sqlite).run()
+    let suite = suite.broker(&redis).store(&redis).ledger(&redis);
+    suite.ledger(&memory).ledger(&sqlite).run()
 }

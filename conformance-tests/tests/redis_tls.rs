@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bananas_broker_redis::{RedisConfig, RedisEngine};
-use bananas_core::{Broker, Env, Error, ErrorKind, Result, TokioEnv};
+use bananas_core::{Broker, Env, Error, ErrorKind, Ledger, Result, StateStore, TokioEnv};
 use conformance_tests::fault::{Authority, Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, StoreHarness, Suite};
 use redis_probe::{Door, RedisProbe};
 use tempfile::TempDir;
 
@@ -45,12 +45,21 @@ impl RedisTls {
         namespace: &str,
         env: Arc<dyn Env>,
     ) -> Result<Arc<dyn Broker>> {
+        Ok(self.engine(address, namespace, env).await?.broker())
+    }
+
+    async fn engine(
+        &self,
+        address: SocketAddr,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Arc<RedisEngine>> {
         let authority = self.folder.join("authority.pem");
         let authority = authority.display();
         let url = format!("rediss://bananas:{PASSWORD}@{address}?ca={authority}");
         let mut config = RedisConfig::from_url(&url)?;
         config.namespace = namespace.to_owned();
-        Ok(RedisEngine::open(config, env).await?.broker())
+        RedisEngine::open(config, env).await
     }
 
     fn shared(&self) -> Result<SocketAddr> {
@@ -138,6 +147,22 @@ impl BrokerHarness for RedisTls {
 }
 
 #[async_trait]
+impl StoreHarness for RedisTls {
+    async fn open_with(&self, namespace: &str, env: Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
+        let engine = self.engine(self.shared()?, namespace, env);
+        Ok(engine.await?.store())
+    }
+}
+
+#[async_trait]
+impl LedgerHarness for RedisTls {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
+        let engine = self.engine(self.shared()?, namespace, self.env());
+        Ok(engine.await?.ledger())
+    }
+}
+
+#[async_trait]
 impl Network for RedisTls {
     fn address(&self) -> SocketAddr {
         self.shared().unwrap()
@@ -173,7 +198,8 @@ fn main() -> ExitCode {
         tls.server = Ok(started.address());
         process = Some(started);
     }
-    let ended = suite.broker(&Arc::new(tls)).run();
+    let tls = Arc::new(tls);
+    let ended = suite.broker(&tls).store(&tls).ledger(&tls).run();
     drop(process);
     ended
 }

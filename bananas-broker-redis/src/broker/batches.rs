@@ -9,23 +9,23 @@ const BYTES: usize = 4 * 1024 * 1024;
 
 /// Items of one queue, with their places among all.
 #[derive(Debug)]
-pub(super) struct Batch<T> {
-    pub(super) queue: QueueName,
-    pub(super) items: Vec<(usize, T)>,
+pub(crate) struct Batch<T> {
+    pub(crate) queue: QueueName,
+    pub(crate) items: Vec<(usize, T)>,
     bytes: usize,
 }
 
 /// Batches in the making.
 #[derive(Debug)]
-pub(super) struct Batches<T>(Vec<Batch<T>>);
+pub(crate) struct Batches<T>(Vec<Batch<T>>);
 
 impl<T> Batches<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Adds an item behind all others of its queue.
-    pub(super) fn add(&mut self, queue: &QueueName, (place, item): (usize, T), bytes: usize) {
+    pub(crate) fn add(&mut self, queue: &QueueName, (place, item): (usize, T), bytes: usize) {
         let last = self.0.iter_mut().rev().find(|batch| batch.queue == *queue);
         match last {
             Some(batch) if batch.items.len() < BATCH && batch.bytes + bytes <= BYTES => {
@@ -40,7 +40,7 @@ impl<T> Batches<T> {
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<Batch<T>> {
+    pub(crate) fn into_vec(self) -> Vec<Batch<T>> {
         self.0
     }
 }

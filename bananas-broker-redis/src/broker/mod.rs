@@ -1,7 +1,7 @@
 //! The broker's side of the engine: queues of opaque messages.
 
 mod admin;
-mod batches;
+pub(crate) mod batches;
 mod consumer;
 mod credit;
 mod envelope;
@@ -112,9 +112,7 @@ impl Broker for RedisBroker {
     }
 
     async fn close(&self, deadline: Duration) -> Result<()> {
-        self.shared.bell.end();
-        self.shared.wire().close(deadline).await;
-        self.shared.bell.end();
+        self.shared.close(deadline).await;
         Ok(())
     }
 }

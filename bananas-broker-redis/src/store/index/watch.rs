@@ -1,0 +1,131 @@
+//! Telling those who watch that something changed: a connection that hears what every client tells of its changes.
+//! It is made with the first watch, and ends with the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bananas_core::Env;
+use futures::StreamExt;
+use redis::Value;
+use redis::aio::PubSub;
+use tokio::sync::{Notify, watch};
+
+use crate::connection::Dialer;
+use crate::keys;
+use crate::link::reconnecting;
+
+/// How long nothing is heard before the server is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Those who watch the store through one engine.
+#[derive(Debug)]
+pub(crate) struct Watchers(Arc<Hall>);
+
+#[derive(Debug)]
+struct Hall {
+    changed: Notify,
+    ended: watch::Sender<bool>,
+    started: AtomicBool,
+    env: Arc<dyn Env>,
+    dialer: Arc<Dialer>,
+}
+
+impl Watchers {
+    pub(crate) fn new(dialer: &Arc<Dialer>, env: &Arc<dyn Env>) -> Self {
+        Self(Arc::new(Hall {
+            changed: Notify::new(),
+            ended: watch::Sender::new(false),
+            started: AtomicBool::new(false),
+            env: Arc::clone(env),
+            dialer: Arc::clone(dialer),
+        }))
+    }
+
+    /// Waits until something may have changed, at most so long. A watch that began before the connection was
+    /// there ends when it is, for it may have missed something.
+    pub(crate) async fn changed(&self, wait: Duration) {
+        let hall = &self.0;
+        let changed = hall.changed.notified();
+        let until = hall.env.monotonic() + wait;
+        if !hall.started.swap(true, Ordering::AcqRel) {
+            let listener = Arc::clone(hall);
+            let listen = Box::pin(async move { listener.listen().await });
+            hall.env.spawn_isolated("redis-watch", listen);
+        }
+        let over = async {
+            tokio::select! {
+                () = changed => {}
+                () = hall.ending() => {}
+            }
+        };
+        // Changed or not, the wait is over.
+        hall.env.until(until, over).await.unwrap_or_default();
+    }
+
+    /// Ends all watches.
+    pub(crate) fn end(&self) {
+        self.0.ended.send_replace(true);
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Hall {
+    async fn ending(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as this does.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+
+    async fn listen(&self) {
+        tokio::select! {
+            () = self.listen_on() => {}
+            () = self.ending() => {}
+        }
+    }
+
+    async fn listen_on(&self) {
+        let backoff = reconnecting();
+        let channel = keys::changes(&self.dialer.config.namespace);
+        let timeout = self.dialer.config.timeout;
+        let mut failures = 0;
+        loop {
+            let subscribed = self.env.within(timeout, self.dialer.subscribe(&channel));
+            match subscribed.await {
+                Ok(Ok(heard)) => {
+                    failures = 0;
+                    self.hear(heard).await;
+                }
+                Ok(Err(e)) => tracing::debug!(error = %e, "no connection to watch on"),
+                Err(_) => tracing::debug!("the server does not answer who wants to watch"),
+            }
+            failures += 1;
+            let pause = backoff.delay(failures, self.env.random());
+            self.env.sleep(pause).await;
+        }
+    }
+
+    /// Tells all who watch whenever something is heard, until the connection ends.
+    async fn hear(&self, heard: PubSub) {
+        let (mut sink, mut messages) = heard.split();
+        self.changed.notify_waiters();
+        loop {
+            match self.env.within(SILENCE, messages.next()).await {
+                Ok(Some(_)) => self.changed.notify_waiters(),
+                Ok(None) => return,
+                Err(_) => {
+                    let ping = sink.ping::<Value>();
+                    let timeout = self.dialer.config.timeout;
+                    if !matches!(self.env.within(timeout, ping).await, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
