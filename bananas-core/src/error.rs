@@ -106,6 +106,13 @@ impl Error {
         self
     }
 
+    /// What happened on a part of a queue happened on the queue.
+    #[must_use]
+    pub(crate) fn of_queue(mut self, queue: &QueueName) -> Self {
+        self.0.queue = Some(queue.clone());
+        self
+    }
+
     /// Says how long to wait before trying again.
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {

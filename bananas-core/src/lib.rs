@@ -22,6 +22,7 @@ pub mod store;
 mod task;
 mod time;
 mod track;
+pub mod wrapper;
 
 pub use self::backoff::Backoff;
 pub use self::broker::{

@@ -1,0 +1,7 @@
+//! Brokers around a broker, for what many brokers cannot do: each does one thing, once, for all of them.
+//!
+//! A wrapper keeps the whole contract of [`Broker`](crate::Broker), and its capabilities are the effective ones.
+
+pub mod lanes;
+
+pub use self::lanes::{LanePlan, Lanes, PriorityLanes};
