@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bananas_core::config::Config;
+use bananas_core::wrapper::Wrapping;
 use bananas_core::{Client, Durability, Env, Error, ErrorKind, Ledger, Result, TokioEnv};
 
 use crate::backend;
@@ -90,6 +91,18 @@ impl App {
             ledger,
             client,
         }
+    }
+
+    /// The wrappers that a configuration puts around its broker: a line for each, with its reason. Connects to
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument`, with the key, for a wrapper that is asked for what makes no sense.
+    pub fn wrappers(config: &Config) -> Result<Vec<String>> {
+        let expected = backend::expected(&config.broker.url);
+        let wrapping = Wrapping::of(config, &expected)?;
+        Ok(wrapping.reasons().to_vec())
     }
 
     /// Enqueues jobs and looks at them.

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bananas_core::config::{Config, DEFAULT_URL, redact};
-use bananas_core::{Broker, Env, Error, ErrorKind, Ledger, Result, StateStore};
+use bananas_core::wrapper::Wrapping;
+use bananas_core::{
+    Broker, BrokerInfo, Capabilities, Env, Error, ErrorKind, Ledger, Result, StateStore,
+};
 use url::Url;
 
 /// One engine that was opened: as a broker, as a store, or as both.
@@ -42,9 +45,23 @@ pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn 
             None => store(default_store(broker_url)?, config, env).await?,
         },
     };
-    match Arc::clone(&store).fused(opened.broker.as_ref(), env) {
+    let wrapping = Wrapping::of(config, opened.broker.info())?;
+    let broker = wrapping.around(opened.broker, env);
+    match Arc::clone(&store).fused(broker.as_ref(), env) {
         Some(ledger) => Ok(ledger),
-        None => Ok(join(opened.broker, store, Arc::clone(env))),
+        None => Ok(join(broker, store, Arc::clone(env))),
+    }
+}
+
+/// What the backend of a URL can do as far as that is known without connecting: the engines that there are
+/// tell all priorities apart and keep every delay.
+pub(crate) fn expected(url: &str) -> BrokerInfo {
+    let scheme = url.split(':').next().unwrap_or(url);
+    let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
+    BrokerInfo {
+        backend: known.map_or("this broker", |(known, _)| known),
+        url: redact(url),
+        capabilities: Capabilities::exact(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
+use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Delay, Delivery, Env, Error,
     ErrorKind, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt,
@@ -216,6 +217,7 @@ impl Consumer for ModestConsumer {
 struct Harness {
     name: &'static str,
     delay: Delay,
+    lanes: LanePlan,
     env: Arc<dyn Env>,
     engines: Mutex<HashMap<String, Arc<MemoryEngine>>>,
     foreign: Arc<Foreign>,
@@ -261,7 +263,12 @@ impl Backend for Harness {
 #[async_trait]
 impl BrokerHarness for Harness {
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
-        Ok(Arc::new(Modest::open(self, namespace)))
+        let broker: Arc<dyn Broker> = Arc::new(Modest::open(self, namespace));
+        if !self.lanes.has_lanes() {
+            return Ok(broker);
+        }
+        let lanes = PriorityLanes::new(broker, self.lanes.clone(), self.env());
+        Ok(Arc::new(lanes))
     }
 
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
@@ -279,21 +286,24 @@ impl BrokerHarness for Harness {
 fn main() -> ExitCode {
     let suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
-    let harness = |name, delay| {
+    let harness = |name, delay, lanes: LanePlan| {
         Arc::new(Harness {
             name,
             delay,
+            lanes,
             env: Arc::clone(&env),
             engines: Mutex::default(),
             foreign: Arc::default(),
         })
     };
+    let lanes = LanePlan::new().others(Lanes::strict(4).unwrap());
     let short = Delay::Native {
         max: Some(HOUR),
         granularity: Duration::from_millis(1),
     };
     suite
-        .broker(&harness("modest", short))
-        .broker(&harness("undelayed", Delay::Unsupported))
+        .broker(&harness("modest", short, LanePlan::new()))
+        .broker(&harness("modest+lanes", short, lanes))
+        .broker(&harness("undelayed", Delay::Unsupported, LanePlan::new()))
         .run()
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bananas::App;
 use bananas::config::{Config, redact};
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
@@ -48,6 +49,8 @@ struct CheckView {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     variables: Vec<String>,
+    /// What is put around the broker, and why.
+    wrappers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Config>,
 }
@@ -72,6 +75,7 @@ pub(crate) fn run(
                 error,
                 file: globals.config.map(|path| path.display().to_string()),
                 variables: Vec::new(),
+                wrappers: Vec::new(),
                 config: None,
             })?;
             Ok(ExitCode::from(USAGE))
@@ -117,6 +121,7 @@ fn print(settings: Settings, output: &Output) -> anyhow::Result<ExitCode> {
         file,
         variables,
     } = settings;
+    let wrappers = App::wrappers(&config)?;
     let config = without_secrets(config);
     let file = file.map(|path| path.display().to_string());
     if output.is_json() {
@@ -126,12 +131,16 @@ fn print(settings: Settings, output: &Output) -> anyhow::Result<ExitCode> {
             error: None,
             file,
             variables,
+            wrappers,
             config,
         })?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = file.unwrap_or_else(|| "no file, so defaults".to_owned());
     output.line(format_args!("# In force, from {file}{}", over(&variables)))?;
+    for wrapper in wrappers {
+        output.line(format_args!("# {wrapper}"))?;
+    }
     output.line(toml::to_string(&config)?.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -178,3 +178,20 @@ fn a_redis_url_is_read_and_a_mistake_in_it_named_without_the_password() {
         .says("known are ca");
     assert!(!done.stderr.contains("hidden"), "{}", done.stderr);
 }
+
+#[test]
+fn what_is_put_around_the_broker_is_shown_with_its_reason_and_jobs_run_through_it() {
+    let stage = Stage::with(
+        "[broker]\nurl = \"sqlite://jobs.db\"\n[queues.mail]\nlanes = 4\n\
+         [tasks.a]\nqueue = \"mail\"\nexec = { argv = [\"true\"] }\n",
+    );
+    let reason = "PriorityLanes: the queue \"mail\" has 4 lanes, as queues.mail.lanes says";
+    let shown = stage.run(&["config", "check"]).ok().stdout;
+    assert!(shown.contains(&format!("# {reason}\n")), "{shown}");
+    let view = stage.run(&["config", "check", "--json"]).ok().json();
+    assert_eq!(view["wrappers"][0], reason);
+    let _worker = stage.worker("worker", &[]);
+    let urgent = ["enqueue", "a", "--priority", "90", "--wait", "60s"];
+    let done = stage.run(&urgent).ok();
+    assert!(done.stdout.contains(" succeeded "), "{done:?}");
+}

@@ -142,6 +142,7 @@ impl Config {
                 ));
             }
         }
+        self.check_lanes()?;
         for (name, task) in &self.tasks {
             task.check(name)?;
         }

@@ -13,4 +13,10 @@ pub struct QueueConfig {
     pub concurrency: Option<usize>,
     /// What the store keeps of jobs whose task does not say. Default `full`.
     pub track: Option<Track>,
+    /// Into how many lanes its priorities are put, 2 to 10; 1 is none. Default: 3 on a broker that tells no
+    /// priorities apart, none on others.
+    pub lanes: Option<u8>,
+    /// The lanes share by these weights, from the least urgent to the most, so that none starves. Default: the
+    /// most urgent comes first, always.
+    pub lane_weights: Option<Vec<u32>>,
 }

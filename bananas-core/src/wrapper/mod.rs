@@ -3,5 +3,7 @@
 //! A wrapper keeps the whole contract of [`Broker`](crate::Broker), and its capabilities are the effective ones.
 
 pub mod lanes;
+mod wrapping;
 
 pub use self::lanes::{LanePlan, Lanes, PriorityLanes};
+pub use self::wrapping::Wrapping;

@@ -44,7 +44,7 @@ pub struct PriorityLanes {
 }
 
 /// What the broker and its consumers share.
-pub(self) struct Shared {
+struct Shared {
     inner: Arc<dyn Broker>,
     env: Arc<dyn Env>,
     plan: LanePlan,

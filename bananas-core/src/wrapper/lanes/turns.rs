@@ -9,6 +9,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
+    /// The weights are those of the most urgent lane first.
     pub(super) fn new(weights: &[u32]) -> Self {
         Self {
             weights: weights.iter().map(|weight| i64::from(*weight)).collect(),
@@ -25,8 +26,10 @@ impl Turns {
             for (behind, weight) in self.behind.iter_mut().zip(&self.weights) {
                 *behind += weight;
             }
-            // The last of equals: the most urgent.
-            let next = (0..self.behind.len()).max_by_key(|lane| self.behind[*lane]);
+            // The last of equals in this order is the most urgent.
+            let next = (0..self.behind.len())
+                .rev()
+                .max_by_key(|lane| self.behind[*lane]);
             if let Some(lane) = next {
                 self.behind[lane] -= sum;
                 shares[lane] += 1;
@@ -52,6 +55,10 @@ mod tests {
                 .for_each(|(sum, one)| *sum += one);
         }
         assert_eq!(sums, [10, 20, 40]);
-        assert_eq!(Turns::new(&[1, 9]).share(1), [0, 1]);
+        assert_eq!(
+            Turns::new(&[1, 1]).share(1),
+            [1, 0],
+            "of equals, the urgent"
+        );
     }
 }

@@ -1,0 +1,174 @@
+//! Which wrappers a configuration needs around a broker, and why.
+
+use std::sync::Arc;
+
+use super::lanes::{LanePlan, Lanes, PriorityLanes};
+use crate::config::{Config, QueueConfig};
+use crate::{Broker, BrokerInfo, Env, Error, ErrorKind, QueueName, Result};
+
+/// The lanes that queues have on a broker that tells no priorities apart.
+const USUAL_LANES: u8 = 3;
+
+/// The wrappers that a configuration needs around a broker, each with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapping {
+    lanes: LanePlan,
+    reasons: Vec<String>,
+}
+
+impl Wrapping {
+    /// What a configuration asks for beyond what the broker can do.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument`, with the key, for lanes that make no sense.
+    pub fn of(config: &Config, broker: &BrokerInfo) -> Result<Self> {
+        let mut reasons = Vec::new();
+        let lanes = lanes(config, broker, &mut reasons)?;
+        Ok(Self { lanes, reasons })
+    }
+
+    /// One line for each wrapper and queue: what it serves, and why.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        &self.reasons
+    }
+
+    /// Puts them around the broker.
+    #[must_use]
+    pub fn around(&self, mut broker: Arc<dyn Broker>, env: &Arc<dyn Env>) -> Arc<dyn Broker> {
+        for reason in &self.reasons {
+            tracing::info!("{reason}");
+        }
+        if self.lanes.has_lanes() {
+            let lanes = PriorityLanes::new(broker, self.lanes.clone(), Arc::clone(env));
+            broker = Arc::new(lanes);
+        }
+        broker
+    }
+}
+
+fn lanes(config: &Config, broker: &BrokerInfo, reasons: &mut Vec<String>) -> Result<LanePlan> {
+    let mut plan = LanePlan::new();
+    if broker.capabilities.priority_levels < 2 {
+        plan = plan.others(Lanes::strict(USUAL_LANES)?);
+        reasons.push(format!(
+            "PriorityLanes: each queue has {USUAL_LANES} lanes, as {} tells no priorities apart",
+            broker.backend
+        ));
+    }
+    for (name, queue) in &config.queues {
+        let Some(lanes) = lanes_of(name, queue)? else {
+            continue;
+        };
+        let key = match queue.lane_weights {
+            Some(_) => "lane_weights",
+            None => "lanes",
+        };
+        let so = match (&lanes, plan.has_lanes()) {
+            (Some(lanes), _) => Some(format!("has {} lanes", lanes.count())),
+            (None, true) => Some("has no lanes".to_owned()),
+            (None, false) => None,
+        };
+        reasons.extend(so.map(|so| {
+            format!("PriorityLanes: the queue {name:?} {so}, as queues.{name}.{key} says")
+        }));
+        plan = plan.queue(name.clone(), lanes);
+    }
+    Ok(plan)
+}
+
+/// What a queue's configuration says of its lanes: `None` is nothing, `Some(None)` that it has none.
+fn lanes_of(name: &QueueName, queue: &QueueConfig) -> Result<Option<Option<Lanes>>> {
+    let invalid = |key: &str, why: &dyn std::fmt::Display| {
+        let text = format!("queues.{name}.{key}: {why}");
+        Error::new(ErrorKind::InvalidArgument, text)
+    };
+    match (queue.lanes, &queue.lane_weights) {
+        (None, None) => Ok(None),
+        (Some(1), None) => Ok(Some(None)),
+        (Some(count), None) => {
+            let lanes = Lanes::strict(count);
+            Ok(Some(Some(lanes.map_err(|e| invalid("lanes", &e))?)))
+        }
+        (count, Some(weights)) => {
+            if let Some(count) = count.filter(|count| usize::from(*count) != weights.len()) {
+                let why = format!("{} weights for {count} lanes", weights.len());
+                return Err(invalid("lane_weights", &why));
+            }
+            let lanes = Lanes::weighted(weights.clone());
+            Ok(Some(Some(lanes.map_err(|e| invalid("lane_weights", &e))?)))
+        }
+    }
+}
+
+impl Config {
+    /// Whether the lanes make sense, on whatever broker.
+    pub(crate) fn check_lanes(&self) -> Result<()> {
+        for (name, queue) in &self.queues {
+            lanes_of(name, queue)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Capabilities;
+
+    fn reasons(text: &str, levels: u8) -> Vec<String> {
+        let config = Config::read("bananas.toml", text, []).unwrap();
+        let mut capabilities = Capabilities::exact();
+        capabilities.priority_levels = levels;
+        let broker = BrokerInfo {
+            backend: "nats",
+            url: "nats://localhost".to_owned(),
+            capabilities,
+        };
+        let wrapping = Wrapping::of(&config, &broker).unwrap();
+        assert_eq!(wrapping.lanes.has_lanes(), !wrapping.reasons().is_empty());
+        wrapping.reasons().to_vec()
+    }
+
+    #[test]
+    fn a_broker_that_can_do_all_that_is_asked_is_left_alone() {
+        let nothing: [&str; 0] = [];
+        assert_eq!(reasons("", 101), nothing);
+        assert_eq!(reasons("[queues.mail]\nlanes = 1\n", 101), nothing);
+    }
+
+    #[test]
+    fn each_wrapper_says_whom_it_serves_and_why() {
+        let all = "PriorityLanes: each queue has 3 lanes, as nats tells no priorities apart";
+        assert_eq!(reasons("", 1), [all]);
+        let mail = "PriorityLanes: the queue \"mail\" has 4 lanes, as queues.mail.lanes says";
+        assert_eq!(reasons("[queues.mail]\nlanes = 4\n", 101), [mail]);
+        let text = "[queues.mail]\nlane_weights = [1, 5]\n[queues.quick]\nlanes = 1\n";
+        let mail =
+            "PriorityLanes: the queue \"mail\" has 2 lanes, as queues.mail.lane_weights says";
+        let quick = "PriorityLanes: the queue \"quick\" has no lanes, as queues.quick.lanes says";
+        assert_eq!(reasons(text, 1), [all, mail, quick]);
+    }
+
+    #[test]
+    fn lanes_that_make_no_sense_are_named_with_their_key() {
+        for (text, says) in [
+            ("lanes = 0", "queues.mail.lanes: 0 lanes"),
+            ("lanes = 11", "queues.mail.lanes: 11 lanes"),
+            ("lane_weights = [1]", "queues.mail.lane_weights: 1 lanes"),
+            (
+                "lane_weights = [1, 0]",
+                "queues.mail.lane_weights: a lane of weight 0",
+            ),
+            (
+                "lanes = 3\nlane_weights = [1, 2]",
+                "queues.mail.lane_weights: 2 weights for 3 lanes",
+            ),
+        ] {
+            let text = format!("[queues.mail]\n{text}\n");
+            let error = Config::read("bananas.toml", &text, []).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}
