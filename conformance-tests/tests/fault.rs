@@ -258,6 +258,35 @@ async fn a_peer_that_vanished_is_silent_even_when_the_server_closes_the_connecti
 }
 
 #[tokio::test]
+async fn a_stranded_connection_stays_silent_both_ways_and_those_of_later_work() {
+    let stage = Stage::set().await;
+    let mut client = stage.client().await;
+    stage.proxy.strand();
+    client.send(b"request").await;
+    stage.counts(|counts| counts.faults == 1).await;
+    let mut late = stage.client().await;
+    stage.proxy.heal().unwrap();
+    stage.server.hang_up();
+    client.hears_nothing().await;
+    client.send(b"the socket is open still").await;
+    assert!(stage.server.received.lock().unwrap().is_empty());
+    assert_eq!(late.stream.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_server_waits_for_a_stranded_client_that_has_left_until_the_proxy_is_healed() {
+    let stage = Stage::set().await;
+    let (stays, leaves) = (stage.client().await, stage.client().await);
+    stage.proxy.strand();
+    drop(leaves);
+    stage.env.sleep(GLIMPSE).await;
+    assert_eq!(stage.proxy.counts().open, 2);
+    stage.proxy.heal().unwrap();
+    stage.counts(|counts| counts.open == 1).await;
+    drop(stays);
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_reached_resets_the_client() {
     let stage = Stage::set().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();

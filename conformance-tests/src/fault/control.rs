@@ -51,6 +51,10 @@ pub(super) struct State {
     accepting: Option<Waker>,
     /// How often everything was cut: a connection from before the latest cut has to go.
     pub(super) cuts: u64,
+    /// How often everything was stranded: a connection from before the latest time stays silent.
+    pub(super) strandings: u64,
+    /// How often everything was healed.
+    pub(super) heals: u64,
     pub(super) ended: bool,
     pub(super) to_server: Toxic,
     pub(super) to_client: Toxic,
@@ -59,7 +63,29 @@ pub(super) struct State {
     pub(super) counts: Counts,
 }
 
+/// What had happened to all connections when one was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Birth {
+    cuts: u64,
+    strandings: u64,
+}
+
 impl State {
+    /// Whether everything was cut since.
+    pub(super) fn is_cut(&self, birth: Birth) -> bool {
+        self.cuts > birth.cuts
+    }
+
+    /// Whether everything was stranded since.
+    pub(super) fn is_stranded(&self, birth: Birth) -> bool {
+        self.strandings > birth.strandings
+    }
+
+    /// Whether what goes this way disappears.
+    pub(super) fn swallows(&mut self, direction: Direction, birth: Birth) -> bool {
+        self.is_stranded(birth) || self.toxic(direction).swallows
+    }
+
     pub(super) fn toxic(&mut self, direction: Direction) -> &mut Toxic {
         match direction {
             Direction::ToServer => &mut self.to_server,
@@ -77,6 +103,8 @@ impl Control {
             door: Door::Shut,
             accepting: None,
             cuts: 0,
+            strandings: 0,
+            heals: 0,
             ended: false,
             to_server: Toxic::default(),
             to_client: Toxic::default(),
@@ -143,13 +171,13 @@ impl Control {
         self.state().door = Door::Shut;
     }
 
-    /// The next connection, and how often everything had been cut when it came.
-    pub(super) async fn accepted(&self) -> io::Result<(TcpStream, u64)> {
+    /// The next connection, and what had happened to all when it came.
+    pub(super) async fn accepted(&self) -> io::Result<(TcpStream, Birth)> {
         poll_fn(|cx| self.poll_accepted(cx)).await
     }
 
     /// Accepting and counting are one step under the lock, so that a cut hits all that was accepted before it.
-    fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, u64)>> {
+    fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Birth)>> {
         let mut state = self.state();
         state.accepting = Some(cx.waker().clone());
         if let Door::Unregistered(listener) = &state.door {
@@ -163,7 +191,11 @@ impl Control {
         };
         state.counts.accepted += 1;
         state.counts.open += 1;
-        Poll::Ready(Ok((accepted.0, state.cuts)))
+        let birth = Birth {
+            cuts: state.cuts,
+            strandings: state.strandings,
+        };
+        Poll::Ready(Ok((accepted.0, birth)))
     }
 
     pub(super) fn ready_at(
@@ -175,10 +207,15 @@ impl Control {
         self.state().toxic(direction).ready_at(arrived, luck, sent)
     }
 
-    /// Takes what goes next from `waiting`, for a connection from when everything had been cut so often.
-    pub(super) fn take(&self, direction: Direction, cuts: u64, waiting: &mut Bytes) -> Portion {
+    /// Takes what goes next from `waiting`, for a connection of this birth.
+    pub(super) fn take(&self, direction: Direction, birth: Birth, waiting: &mut Bytes) -> Portion {
         let mut state = self.state();
-        if state.cuts > cuts || state.ended {
+        if state.is_stranded(birth) {
+            state.counts.faults += 1;
+            waiting.clear();
+            return Portion::Swallowed;
+        }
+        if state.is_cut(birth) || state.ended {
             waiting.clear();
             return Portion::Swallowed;
         }

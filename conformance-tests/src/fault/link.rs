@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bananas_core::Tick;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
-use super::control::Control;
+use super::control::{Birth, Control};
 use super::pattern::Search;
 use super::toxic::{Direction, Portion, Sent};
 
@@ -56,8 +56,10 @@ enum Broken {
 /// The connection of one client.
 pub(super) struct Link {
     control: Arc<Control>,
-    /// How often everything had been cut when it was accepted.
-    cuts: u64,
+    /// What had happened to all connections when it was accepted.
+    birth: Birth,
+    /// How often everything had been healed when the client left; the greatest number while it is there.
+    left: AtomicU64,
     reply_lost: AtomicBool,
 }
 
@@ -68,12 +70,12 @@ impl Drop for Link {
 }
 
 impl Link {
-    pub(super) fn new(control: Arc<Control>, cuts: u64) -> Self {
-        let reply_lost = AtomicBool::new(false);
+    pub(super) fn new(control: Arc<Control>, birth: Birth) -> Self {
         Self {
             control,
-            cuts,
-            reply_lost,
+            birth,
+            left: AtomicU64::new(u64::MAX),
+            reply_lost: AtomicBool::new(false),
         }
     }
 
@@ -139,11 +141,13 @@ impl Link {
     /// Waits for the end that the handle of the proxy can put to a connection.
     async fn broken(&self) -> Broken {
         let broken = self.control.until(|state| {
-            let cut = (state.cuts > self.cuts).then_some(Broken::Reset);
+            let cut = state.is_cut(self.birth).then_some(Broken::Reset);
             if cut.is_some() {
                 state.counts.faults += 1;
             }
-            cut.or_else(|| state.ended.then_some(Broken::Dropped))
+            let given_up =
+                state.is_stranded(self.birth) && state.heals > self.left.load(Ordering::Relaxed);
+            cut.or_else(|| (state.ended || given_up).then_some(Broken::Dropped))
         });
         broken.await
     }
@@ -152,7 +156,7 @@ impl Link {
     async fn can_pass(&self, direction: Direction) {
         let passes = self
             .control
-            .until(|state| (!state.toxic(direction).swallows).then_some(()));
+            .until(|state| (!state.swallows(direction, self.birth)).then_some(()));
         passes.await;
     }
 
@@ -171,13 +175,18 @@ impl Link {
             to,
         };
         let read = async {
-            self.read(from, sender).await;
+            self.read(direction, from, sender).await;
             Ok(())
         };
         try_join(read, way.write(waiting)).await.map(drop)
     }
 
-    async fn read(&self, mut from: ReadHalf<'_>, waiting: mpsc::Sender<Segment>) {
+    async fn read(
+        &self,
+        direction: Direction,
+        mut from: ReadHalf<'_>,
+        waiting: mpsc::Sender<Segment>,
+    ) {
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(SEGMENT);
@@ -187,6 +196,10 @@ impl Link {
                 Err(_) => Content::Reset,
             };
             let more = matches!(content, Content::Bytes(_));
+            if !more && direction == Direction::ToServer {
+                let heals = self.control.state().heals;
+                self.left.store(heals, Ordering::Relaxed);
+            }
             let segment = Segment {
                 content,
                 arrived: self.control.env.monotonic(),
@@ -263,8 +276,8 @@ impl Way<'_> {
     async fn pass(&mut self, segment: &Segment, mut bytes: Bytes) -> Result<(), Broken> {
         while !bytes.is_empty() {
             self.turn(segment).await;
-            let (control, cuts) = (&self.link.control, self.link.cuts);
-            match control.take(self.direction, cuts, &mut bytes) {
+            let (control, birth) = (&self.link.control, self.link.birth);
+            match control.take(self.direction, birth, &mut bytes) {
                 Portion::Swallowed => {}
                 Portion::Passes(portion, times) => {
                     for _ in 0..times {

@@ -83,6 +83,14 @@ impl Proxy {
         });
     }
 
+    /// The connections that are open now are half open from here on, as when something between the two has
+    /// forgotten them: what either side sends disappears, and neither learns that the other has gone. New
+    /// connections work. This outlasts [`heal`](Self::heal), for bytes that were swallowed would be missed; but
+    /// a heal closes those that the client had left, for which the server waits in vain.
+    pub fn strand(&self) {
+        self.control.change(|state| state.strandings += 1);
+    }
+
     /// Holds bytes back, each way, for `delay` and a random part of `jitter`. They stay in order.
     pub fn latency(&self, delay: Duration, jitter: Duration) {
         self.both(|toxic| {
@@ -172,6 +180,7 @@ impl Proxy {
             state.to_server = Toxic::default();
             state.to_client = Toxic::default();
             state.losing = None;
+            state.heals += 1;
         });
         self.control.open()
     }
@@ -209,8 +218,8 @@ impl fmt::Debug for Proxy {
 async fn accept(control: Arc<Control>) {
     loop {
         match control.accepted().await {
-            Ok((client, cuts)) => {
-                let link = Link::new(Arc::clone(&control), cuts);
+            Ok((client, birth)) => {
+                let link = Link::new(Arc::clone(&control), birth);
                 let env = &control.env;
                 env.spawn_isolated("proxy link", Box::pin(link.run(client)));
             }
