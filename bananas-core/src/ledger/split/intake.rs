@@ -35,7 +35,7 @@ struct Intake<'a> {
 impl Shared {
     /// Turns deliveries into claimed jobs.
     pub(super) async fn take_in(
-        &self,
+        self: &Arc<Self>,
         deliveries: Vec<Delivery>,
         spec: &SourceSpec,
         suspects: usize,

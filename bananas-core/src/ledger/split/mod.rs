@@ -12,6 +12,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
+mod unsettled;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use self::evidence::Evidence;
 use self::in_flight::InFlight;
 use self::source::SplitSource;
 use self::unconfirmed::Unconfirmed;
+use self::unsettled::Unsettled;
 use crate::{
     Accepted, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex, JobSettled,
     Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed, Result, Source,
@@ -84,6 +86,7 @@ struct Shared {
     in_flight: InFlight,
     evidence: Mutex<Evidence>,
     unconfirmed: Unconfirmed,
+    unsettled: Unsettled,
     /// The queues that this ledger has made, as far as it knows.
     made: Mutex<BTreeSet<QueueName>>,
 }
@@ -112,6 +115,7 @@ impl SplitLedger {
             in_flight: InFlight::default(),
             evidence: Mutex::default(),
             unconfirmed: Unconfirmed::default(),
+            unsettled: Unsettled::default(),
             made: Mutex::default(),
         };
         Self {

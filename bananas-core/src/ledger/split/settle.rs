@@ -1,11 +1,12 @@
 //! Recording how runs ended: the store first, then the broker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
 use crate::ledger::limits::short_answer;
 use crate::{
-    Claimed, Delivery, Error, Job, JobSettle, JobSettled, JobState, NewRecord, Outcome, RawMessage,
+    Claimed, Delivery, Job, JobSettle, JobSettled, JobState, NewRecord, Outcome, RawMessage,
     Receipt, Result, Settle, Settled, Settlement, Standing, Track,
 };
 
@@ -47,7 +48,10 @@ pub(super) fn give_back(delivery: &Delivery, delay: Duration) -> Settle {
 }
 
 impl Shared {
-    pub(super) async fn settle(&self, batch: Vec<(Claimed, Outcome)>) -> Vec<Result<JobSettled>> {
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        batch: Vec<(Claimed, Outcome)>,
+    ) -> Vec<Result<JobSettled>> {
         let mut answers: Vec<Option<Result<JobSettled>>> = Vec::with_capacity(batch.len());
         answers.resize_with(batch.len(), || None);
         let mut tracked = Vec::new();
@@ -77,7 +81,7 @@ impl Shared {
     }
 
     async fn settle_tracked(
-        &self,
+        self: &Arc<Self>,
         batch: Vec<(usize, Claimed, Outcome)>,
     ) -> Vec<(usize, Result<JobSettled>)> {
         if batch.is_empty() {
@@ -256,23 +260,6 @@ impl Shared {
         let mut message = RawMessage::new(job.id, body);
         message.priority = job.priority;
         Ok(message)
-    }
-
-    /// Settles deliveries whose jobs are safe in the store: a failure costs one redelivery, no more.
-    pub(super) async fn settle_deliveries(&self, batch: Vec<Settle>) {
-        if batch.is_empty() {
-            return;
-        }
-        let failures: Vec<Error> = self
-            .broker
-            .settle(batch)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        if let Some(first) = failures.first() {
-            tracing::warn!(failures = failures.len(), error = %first, "deliveries not settled; they come again");
-        }
     }
 }
 

@@ -111,7 +111,7 @@ impl Drop for SplitSource {
     }
 }
 
-async fn give_back(shared: &Shared, held: &mut Held) -> Result<()> {
+async fn give_back(shared: &Arc<Shared>, held: &mut Held) -> Result<()> {
     for settled in shared.settle(held.give_back()).await {
         settled?;
     }

@@ -89,6 +89,31 @@ impl Rig {
         accepted
     }
 
+    /// A job runs to its end, and the broker cannot be told.
+    async fn end_while_the_broker_is_down(&self) {
+        self.deliver(Track::Full, 1);
+        let mut source = self.source().await;
+        let claimed = source.next(1, 1, Duration::ZERO).await.unwrap();
+        self.broker.is_down.store(true, Ordering::SeqCst);
+        let ended = claimed.into_iter().map(|run| {
+            let outcome = Outcome::Succeeded {
+                result: Bytes::from_static(b"null"),
+            };
+            (run, outcome)
+        });
+        let answers = self.ledger.settle(ended.collect()).await;
+        assert!(answers[0].is_ok(), "the store has recorded it");
+    }
+
+    fn settlements(&self) -> usize {
+        self.broker.settled.lock().unwrap().len()
+    }
+
+    fn time_passes(&self) -> bool {
+        self.env.advance(Duration::from_millis(50));
+        true
+    }
+
     fn confirmed(&self) -> usize {
         self.store.confirmed.lock().unwrap().len()
     }
@@ -120,6 +145,27 @@ async fn a_confirmation_that_failed_is_made_up_for_by_the_upkeep() {
     rig.enqueue(Track::Full).await;
     rig.ledger.tend(Chore::Republish).await.unwrap();
     assert_eq!(rig.confirmed(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_that_could_not_be_settled_is_settled_when_the_broker_is_back() {
+    let rig = rig(None);
+    rig.end_while_the_broker_is_down().await;
+    assert_eq!(rig.settlements(), 1);
+    until(|| rig.time_passes() && rig.settlements() >= 3).await;
+    rig.broker.is_down.store(false, Ordering::SeqCst);
+    let before = rig.settlements();
+    until(|| rig.time_passes() && !rig.ledger.shared.unsettled.is_under_way()).await;
+    assert!(rig.settlements() > before);
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_settled_is_left_to_its_lease_after_a_minute() {
+    let rig = rig(None);
+    rig.end_while_the_broker_is_down().await;
+    rig.env.advance(Duration::from_secs(61));
+    until(|| rig.time_passes() && !rig.ledger.shared.unsettled.is_under_way()).await;
+    assert_eq!(rig.settlements(), 2);
 }
 
 #[tokio::test]
