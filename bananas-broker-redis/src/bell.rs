@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -21,8 +22,11 @@ use crate::keys::{Keys, Part};
 use crate::link::{Call, Wire, reconnecting};
 use crate::script::Script;
 
-/// How long one command waits at the server.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long one command waits at the server. It bounds how late a connection that went silent is noticed.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// How much later than that the answer may come.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// How long the server keeps an interruption that nobody takes, in milliseconds.
 const INTERRUPTION_MS: u64 = 60_000;
@@ -300,17 +304,23 @@ impl Tower {
     /// Waits for markers until the connection ends. Says whether it ever served.
     async fn hear(&self, connection: &Connection, mut driver: Driver) -> bool {
         let mut served = false;
+        let Some(silence) = self.wire.upgrade().map(|wire| wire.silence()) else {
+            return served;
+        };
+        let mut silence = pin!(silence);
         loop {
             let queues = tokio::select! {
                 queues = self.wanted() => queues,
                 () = &mut driver => return served,
+                () = &mut silence => return served,
             };
             let command = self.command(&queues);
             self.hears(&queues);
-            let patience = WAIT + self.dialer.config.timeout;
+            let patience = WAIT + SLACK;
             let answer = tokio::select! {
                 answer = self.env.within(patience, connection.send(&command)) => answer,
                 () = &mut driver => return served,
+                () = &mut silence => return served,
             };
             self.lock().heard.clear();
             match answer {

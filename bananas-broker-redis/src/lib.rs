@@ -33,6 +33,7 @@ mod bell;
 mod broker;
 mod config;
 mod connection;
+mod debt;
 mod engine;
 mod error;
 mod keys;

@@ -5,6 +5,7 @@
 //! handed to a connection is never handed to another: it is answered there or fails as doubtful, for only the
 //! caller knows whether to repeat it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,8 +15,12 @@ use redis::{Cmd, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::connection::{Connection, Dialer, Driver, Use, load};
+use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
 use crate::script::Script;
+
+/// How long the old connection still has once the new one works: a server that stood still answers both.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 /// The longest pause before connecting again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +70,9 @@ pub(crate) struct Wire {
     under_way: AtomicUsize,
     /// Rung when a call ended.
     ended: Notify,
+    debt: Debt,
+    /// How often a connection went silent.
+    silences: watch::Sender<u64>,
     /// Set when no more calls are taken.
     closing: watch::Sender<bool>,
 }
@@ -93,6 +101,8 @@ impl Link {
             standing: watch::Sender::new(Standing::Down(none)),
             under_way: AtomicUsize::new(0),
             ended: Notify::new(),
+            debt: Debt::default(),
+            silences: watch::Sender::new(0),
             closing: watch::Sender::new(false),
         });
         let driven = Arc::clone(&wire);
@@ -115,6 +125,17 @@ impl Wire {
     /// How long an operation may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.dialer.config.timeout
+    }
+
+    /// Waits until a connection goes silent: others that came the same way may be silent, too.
+    pub(crate) fn silence(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut silences = self.silences.subscribe();
+        async move {
+            if silences.changed().await.is_err() {
+                // All is over, and nothing goes silent any more.
+                std::future::pending().await
+            }
+        }
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
@@ -192,7 +213,12 @@ impl Wire {
         until: Tick,
     ) -> Result<Value, Error> {
         let url = &self.dialer.url;
-        let error = match self.env.until(until, connection.send(command)).await {
+        let owed = self.debt.begin(self.env.as_ref());
+        let answer = self.env.until(until, connection.send(command)).await;
+        if matches!(answer, Ok(Ok(_))) {
+            owed.paid();
+        }
+        let error = match answer {
             Ok(Ok(Value::ServerError(error))) => {
                 let error = Error::server(url, &error);
                 if error.wants_another_server() {
@@ -239,6 +265,9 @@ impl Wire {
             }
             mine
         });
+        if matches!(why, Error::Silence { .. }) {
+            self.silences.send_modify(|silences| *silences += 1);
+        }
     }
 
     fn end(&self) {
@@ -264,21 +293,27 @@ impl Wire {
     async fn drive(&self) {
         let backoff = reconnecting();
         let mut failures = 0;
+        let mut next = None;
         for number in 1_u64.. {
-            let dialling = self
-                .env
-                .within(self.timeout(), self.dialer.dial(Use::Calls));
+            let dialling = async {
+                match next.take() {
+                    Some(dialled) => Ok(dialled),
+                    None => self.dial().await,
+                }
+            };
             let dialled = tokio::select! {
                 dialled = dialling => dialled,
                 () = self.over(|standing| matches!(standing, Standing::Closed)) => return,
             };
             match dialled {
-                Ok(Ok((connection, driver))) => {
+                Ok((connection, driver)) => {
                     failures = 0;
-                    self.serve(number, connection, driver).await;
+                    next = self.serve(number, connection, driver).await;
                 }
-                Ok(Err(e)) => self.is_down(e),
-                Err(_) => self.is_down(self.silent()),
+                Err(e) => self.is_down(e),
+            }
+            if next.is_some() {
+                continue;
             }
             failures += 1;
             let pause = self.env.sleep(backoff.delay(failures, self.env.random()));
@@ -289,8 +324,20 @@ impl Wire {
         }
     }
 
-    /// Runs a connection until it ends or is given up.
-    async fn serve(&self, number: u64, connection: Connection, driver: Driver) {
+    async fn dial(&self) -> Result<(Connection, Driver), Error> {
+        let dialling = self.dialer.dial(Use::Calls);
+        let dialled = self.env.within(self.timeout(), dialling).await;
+        dialled.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// Runs a connection until it ends or is given up; for one that is given up because another works, answers
+    /// with the other.
+    async fn serve(
+        &self,
+        number: u64,
+        connection: Connection,
+        driver: Driver,
+    ) -> Option<(Connection, Driver)> {
         let opened = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
             if open {
@@ -299,15 +346,42 @@ impl Wire {
             open
         });
         if !opened {
-            return;
+            return None;
         }
-        tokio::select! {
-            () = driver => {}
-            () = self.over(|standing| !matches!(standing, Standing::Up(..))) => {}
-        }
-        let why = "the server ended it".to_owned();
+        let better = tokio::select! {
+            () = driver => None,
+            () = self.over(|standing| !matches!(standing, Standing::Up(..))) => None,
+            better = self.better() => Some(better),
+        };
         let url = self.dialer.url.clone();
-        self.lose(number, &Error::Lost { url, why });
+        let why = if better.is_some() {
+            let waited = SUSPICION;
+            Error::Silence { url, waited }
+        } else {
+            let why = "the server ended it".to_owned();
+            Error::Lost { url, why }
+        };
+        self.lose(number, &why);
+        better
+    }
+
+    /// Waits until the present connection is silent and another works. What lies between client and server can
+    /// forget a connection and tell neither; and a server that stands still does not answer the other, either.
+    async fn better(&self) -> (Connection, Driver) {
+        loop {
+            let silent = self.debt.silent(&self.env).await;
+            if let Ok((connection, mut driver)) = self.dial().await {
+                tokio::select! {
+                    () = &mut driver => {}
+                    () = self.env.sleep(LAST_CHANCE) => {
+                        if self.debt.since() == Some(silent) {
+                            return (connection, driver);
+                        }
+                    }
+                }
+            }
+            self.env.sleep(SUSPICION).await;
+        }
     }
 
     /// Waits until it stands so with the connection.
