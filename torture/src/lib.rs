@@ -2,8 +2,8 @@
 //! single worker process runs jobs again.
 //!
 //! A consumer that has gone silent is not seen from outside: its process lives, its neighbours do its work. So
-//! the [`Witness`](witness::Witness) is told by each process what it runs, and after each fault of the
-//! [`Nemesis`](nemesis::Nemesis) every process of the [`Fleet`](fleet::Fleet) has so long to begin a job that
+//! the witness is told by each process what it runs, and after each fault of the
+//! nemesis every process of the fleet has so long to begin a job that
 //! was enqueued after it. At the end the independent judge of `conformance-tests` says whether a job was lost.
 
 mod args;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bananas::Env;
 use bananas::prelude::*;
-use bananas::{Env, Track};
 use conformance_tests::judge::{Finish, Job, Name, Start, What};
 
 use crate::witness::Voice;
@@ -29,19 +29,19 @@ pub(crate) struct Post {
     pub(crate) name: Name,
     pub(crate) voice: Arc<Voice>,
     pub(crate) env: Arc<dyn Env>,
+    /// Whether later runs of a job have higher fencing numbers.
+    pub(crate) is_fenced: bool,
 }
 
 /// Runs a job.
 pub(crate) async fn work(work: Work, State(post): State<Post>, context: JobContext) -> TaskResult {
     let (job, run) = (Job::from(context.id()), post.env.random());
-    // Without a record there is no fencing: every run has the same number.
-    let is_tracked = context.meta().get(TRACK) == Some(&Track::Full.to_string());
     post.voice.say(What::Start(Start {
         job,
         run,
         owner: Name::clone(&post.name),
         attempt: Some(context.attempt()),
-        epoch: is_tracked.then(|| context.fencing_token()),
+        epoch: post.is_fenced.then(|| context.fencing_token()),
         lease_until: None,
         body: Some(work.number),
     }))?;
@@ -50,6 +50,3 @@ pub(crate) async fn work(work: Work, State(post): State<Post>, context: JobConte
     post.voice.say(What::End { job, run, finish })?;
     Ok(())
 }
-
-/// Where a job says how it is tracked.
-pub(crate) const TRACK: &str = "track";

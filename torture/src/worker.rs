@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bananas::App;
 use bananas::config::Config;
+use bananas::{App, Track};
 use tokio::io::AsyncReadExt;
 use tracing_subscriber::EnvFilter;
 
@@ -35,11 +35,17 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
         .init();
     let voice = Voice::connect(&witness)
         .with_context(|| format!("the witness at {} does not listen", witness.display()))?;
-    let app = App::open(Config::read("the configuration of a worker", &config, [])?).await?;
+    let config = Config::read("the configuration of a worker", &config, [])?;
+    let is_fenced = config
+        .queues
+        .values()
+        .all(|queue| queue.track == Some(Track::Full));
+    let app = App::open(config).await?;
     let post = Post {
         name: name.into(),
         voice: Arc::new(voice),
         env: Arc::clone(app.env()),
+        is_fenced,
     };
     app.worker()
         .state(post)

@@ -21,6 +21,8 @@ Commands:
                    runs, else privately on the loopback address from installed packages
   brokers status   which of them run, where, and as which process
   bench [ARGS]     builds and runs the benchmarks in release mode; ARGS go to them
+  torture [ARGS]   strikes a broker and its clients under load, and proves that every worker process
+                   comes back and no job is lost; ARGS go to it (--help lists them and its exit codes)
   help             this text
 
 Exit code: 0 when all is well, 1 when something was found, 2 when xtask itself could not go on.";
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Brokers(Wish),
     /// Run the benchmarks with these arguments.
     Bench(Vec<String>),
+    /// Run faults with these arguments.
+    Torture(Vec<String>),
 }
 
 /// How much `test` does.
@@ -68,6 +72,7 @@ impl Command {
             ["brokers", "status"] => Ok(Self::Brokers(Wish::Status)),
             ["brokers", ..] => bail!("`brokers` has up, down and status\n\n{HELP}"),
             ["bench", ..] => Ok(Self::Bench(rest(arguments, 1))),
+            ["torture", ..] => Ok(Self::Torture(rest(arguments, 1))),
             ["test", first, ..] => bail!("`test` has no argument {first:?}; it has --quick"),
             ["conformance"] => Ok(Self::Conformance),
             ["conformance", first, ..] => {
@@ -99,6 +104,11 @@ mod tests {
         assert_eq!(parse("tidy").unwrap(), Command::Tidy);
         let arguments = vec!["--jobs".to_owned(), "10".to_owned()];
         assert_eq!(parse("bench --jobs 10").unwrap(), Command::Bench(arguments));
+        let arguments = vec!["--help".to_owned()];
+        assert_eq!(
+            parse("torture --help").unwrap(),
+            Command::Torture(arguments)
+        );
         assert_eq!(parse("").unwrap(), Command::Help);
         let names = vec!["redis".to_owned(), "nats".to_owned()];
         let up = Command::Brokers(Wish::Up(names));

@@ -16,6 +16,7 @@ mod root;
 mod step;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -23,8 +24,7 @@ use crate::command::{Command, HELP};
 
 fn main() -> ExitCode {
     match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(e) => {
             eprintln!("xtask: {e:#}");
             ExitCode::from(2)
@@ -32,11 +32,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what the command line asks for, and answers whether all is well.
-fn run() -> anyhow::Result<bool> {
+/// Does what the command line asks for, and answers with the exit code.
+fn run() -> anyhow::Result<ExitCode> {
     let command = Command::parse(std::env::args().skip(1))?;
     let root = root::find(&std::env::current_dir()?)?;
-    match command {
+    let is_well = match command {
         Command::Help => {
             println!("{HELP}");
             Ok(true)
@@ -46,5 +46,12 @@ fn run() -> anyhow::Result<bool> {
         Command::Conformance => conformance::run(&root),
         Command::Brokers(wish) => brokers::run(&root, wish),
         Command::Bench(arguments) => bench::run(&root, arguments),
-    }
+        // Its exit codes say more.
+        Command::Torture(arguments) => return torture::run(&root, arguments),
+    };
+    Ok(if is_well? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

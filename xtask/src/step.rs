@@ -44,6 +44,13 @@ impl Step {
         Ok(status.success())
     }
 
+    /// Runs it in the same way, and answers with its exit code, if it ended with one.
+    pub(crate) fn exit_code(&self, root: &Path) -> Result<Option<u8>> {
+        let status = self.command(root).status();
+        let status = status.with_context(|| format!("cannot start `{}`", self.line()))?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()))
+    }
+
     /// Whether it can be run at all, tried without a sound.
     pub(crate) fn is_possible(&self, root: &Path) -> bool {
         let mut command = self.command(root);

@@ -1,0 +1,168 @@
+//! [`Nemesis`]: brings the faults.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use conformance_tests::judge::{Micros, Name, What};
+use rustix::process::Signal;
+
+use crate::ground::Ground;
+use crate::host_clock;
+use crate::luck::Luck;
+use crate::target::Kind;
+
+/// The longest that a server which is restarted stays away beyond its own end and start.
+const AWAY: Duration = Duration::from_millis(500);
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Fault {
+    /// The server ends and is started again, by turns killed and asked to end.
+    Restart,
+    /// The connections of one worker process, by turns of all, go silent for ever; new ones work.
+    HalfOpen,
+    /// A worker process is killed, and another started in its place.
+    Kill,
+    /// A worker process is stopped, and goes on only when the run is over. This must be found: it shows that a
+    /// run can fail.
+    Hang,
+}
+
+/// Brings the faults, when and where its luck says.
+#[derive(Debug)]
+pub(crate) struct Nemesis {
+    luck: Luck,
+    brought: u32,
+}
+
+/// A fault that has struck.
+#[derive(Debug)]
+pub(crate) struct Wound {
+    /// What the history calls it.
+    pub(crate) name: Name,
+    /// In words.
+    pub(crate) text: String,
+    /// From when on it can be recovered from.
+    pub(crate) over: Micros,
+    /// The places of the worker processes that were struck.
+    pub(crate) struck: Vec<usize>,
+    fault: Fault,
+}
+
+impl Fault {
+    /// As the report has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::HalfOpen => "half_open",
+            Self::Kill => "kill",
+            Self::Hang => "hang",
+        }
+    }
+
+    /// Whether a broker of this kind can suffer it.
+    pub(crate) fn concerns(self, kind: Kind) -> bool {
+        match self {
+            Self::Restart | Self::HalfOpen => kind.has_server(),
+            Self::Kill | Self::Hang => true,
+        }
+    }
+}
+
+impl Nemesis {
+    pub(crate) fn new(luck: Luck) -> Self {
+        Self { luck, brought: 0 }
+    }
+
+    /// How long until the next fault.
+    pub(crate) fn rest(&mut self) -> Duration {
+        Duration::from_millis(200 + self.luck.below(1_000))
+    }
+
+    /// Strikes. When this returns the fault is over as far as it ever will be, and the witness looks for runs
+    /// since then.
+    pub(crate) async fn strike(
+        &mut self,
+        fault: Fault,
+        round: u32,
+        ground: &mut Ground,
+    ) -> anyhow::Result<Wound> {
+        self.brought += 1;
+        let name = Name::from(format!("{}-{}", fault.name(), self.brought));
+        ground.witness.record(What::FaultBegin {
+            fault: Name::clone(&name),
+            needs: 0,
+        });
+        let all = 0..ground.fleet.ships().len();
+        let one = self.luck.one_of(all.len());
+        let is_even = round.is_multiple_of(2);
+        let (text, struck) = match fault {
+            Fault::Restart => (self.restart(is_even, ground).await?, all.collect()),
+            Fault::HalfOpen => {
+                let struck: Vec<usize> = if is_even { vec![one] } else { all.collect() };
+                (strand(&struck, ground)?, struck)
+            }
+            Fault::Kill => {
+                ground.fleet.replace(one).await?;
+                ("a worker is killed".to_owned(), vec![one])
+            }
+            Fault::Hang => {
+                let ship = ground.fleet.ships().get(one).context("nobody is there")?;
+                ship.signal(Signal::STOP)?;
+                (format!("{} is stopped", ship.name), vec![one])
+            }
+        };
+        let over = host_clock::now();
+        ground.witness.look_for(over);
+        Ok(Wound {
+            name,
+            text,
+            over,
+            struck,
+            fault,
+        })
+    }
+
+    /// Tidies up after a fault that was recovered from, or never will be.
+    pub(crate) fn relieve(&mut self, wound: &Wound, ground: &Ground) -> anyhow::Result<()> {
+        if wound.fault == Fault::Hang {
+            for place in &wound.struck {
+                let ship = ground.fleet.ships().get(*place);
+                ship.context("nobody is there")?.signal(Signal::CONT)?;
+            }
+        }
+        ground.witness.record(What::FaultEnd {
+            fault: Name::clone(&wound.name),
+        });
+        Ok(())
+    }
+
+    async fn restart(&mut self, kills: bool, ground: &mut Ground) -> anyhow::Result<String> {
+        let away = self.luck.below(u64::try_from(AWAY.as_millis())?);
+        let server = ground.target.server.as_mut();
+        let server = server.context("there is no server to restart")?;
+        let how = if kills {
+            server.kill().await?;
+            "killed"
+        } else {
+            server.terminate().await?;
+            "ended"
+        };
+        ground.env.sleep(Duration::from_millis(away)).await;
+        server.start_again().await?;
+        Ok(format!("the server was {how} and started again"))
+    }
+}
+
+fn strand(struck: &[usize], ground: &Ground) -> anyhow::Result<String> {
+    for place in struck {
+        let ship = ground.fleet.ships().get(*place);
+        let proxy = ship.and_then(|ship| ship.proxy.as_ref());
+        let proxy = proxy.context("there is nothing between worker and server")?;
+        // Only now the server hears of the connections that were left since the last time.
+        proxy.heal()?;
+        proxy.strand();
+    }
+    let count = struck.len();
+    Ok(format!("the connections of {count} are half open"))
+}

@@ -1,0 +1,148 @@
+//! [`Target`]: the broker that is struck: its server, if it has one, and how clients come to it.
+//!
+//! What there is to know of one kind of broker is here and nowhere else.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bananas::redis::{RedisConfig, RedisEngine};
+use bananas::{Count, Depth, Env, QueueName, Track};
+use conformance_tests::fault::{ServerProcess, ServerSpec};
+
+use crate::work::QUEUE;
+
+/// The beginning of all that a run has on a server.
+const NAMESPACE: &str = "torture";
+
+/// A kind of broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// A file, which is the store, too: nothing to restart and nothing in between.
+    Sqlite,
+    /// A Redis server that writes each answer's effect to the disk first (`appendfsync always`), and a store in
+    /// SQLite. With `everysec` a server whose disk is slow confirms up to two seconds of writes before it has
+    /// handed them to the system, and a kill takes them.
+    Redis,
+}
+
+/// A broker that is there for one run.
+#[derive(Debug)]
+pub(crate) struct Target {
+    kind: Kind,
+    track: Track,
+    folder: PathBuf,
+    /// `None` for a file.
+    pub(crate) server: Option<ServerProcess>,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Redis => "redis",
+        }
+    }
+
+    /// Whether there is a server.
+    pub(crate) fn has_server(self) -> bool {
+        self != Self::Sqlite
+    }
+
+    /// How long a worker process may take to run a job again.
+    pub(crate) fn bound(self) -> Duration {
+        match self {
+            Self::Sqlite | Self::Redis => Duration::from_secs(5),
+        }
+    }
+
+    fn spec(self, folder: &Path) -> anyhow::Result<ServerSpec> {
+        let (program, settings) = match self {
+            Self::Sqlite => bail!("sqlite has no server"),
+            Self::Redis => (
+                "redis-server",
+                "--port {port} --bind 127.0.0.1 --daemonize no --dir {folder} \
+                 --appendonly yes --appendfsync always",
+            ),
+        };
+        let mut ask = Command::new(program);
+        ask.arg("--version").stdout(Stdio::null());
+        ask.status()
+            .with_context(|| format!("{program} cannot be started; is it installed?"))?;
+        let words = settings.split_whitespace();
+        let spec = words.fold(ServerSpec::new(program, folder), ServerSpec::arg);
+        Ok(match self {
+            // An empty argument, which switches snapshots off.
+            Self::Redis => spec.arg("--save").arg(""),
+            Self::Sqlite => spec,
+        })
+    }
+}
+
+impl Target {
+    /// Starts it, with its files in this folder.
+    pub(crate) async fn start(
+        env: &Arc<dyn Env>,
+        kind: Kind,
+        track: Track,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut server = None;
+        if kind.has_server() {
+            let spec = kind.spec(&folder.join("server"))?;
+            server = Some(ServerProcess::start(env, spec).await?);
+        }
+        Ok(Self {
+            kind,
+            track,
+            folder: folder.to_owned(),
+            server,
+        })
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(ServerProcess::address)
+    }
+
+    /// The configuration of a client that comes to the server through this address, as TOML.
+    pub(crate) fn config(&self, through: Option<SocketAddr>, concurrency: u32) -> String {
+        let store = format!("sqlite://{}", self.folder.join("store.db").display());
+        let broker = match through {
+            Some(address) => format!("{}://{address}", self.kind.name()),
+            None => store.clone(),
+        };
+        let track = self.track;
+        format!(
+            "[broker]\nurl = {broker:?}\nnamespace = {NAMESPACE:?}\n[store]\nurl = {store:?}\n\
+             [queues.{QUEUE}]\ntrack = \"{track}\"\n[worker]\nconcurrency = {concurrency}\n"
+        )
+    }
+
+    /// How many messages the broker has, in whatever state. A file's messages are its records, which the store
+    /// counts.
+    pub(crate) async fn messages(&self, env: &Arc<dyn Env>) -> anyhow::Result<u64> {
+        let Some(address) = self.address() else {
+            return Ok(0);
+        };
+        let broker = match self.kind {
+            Kind::Sqlite => return Ok(0),
+            Kind::Redis => {
+                let mut config = RedisConfig::from_url(&format!("redis://{address}"))?;
+                NAMESPACE.clone_into(&mut config.namespace);
+                RedisEngine::open(config, Arc::clone(env)).await?.broker()
+            }
+        };
+        let admin = broker.admin().context("the broker counts nothing")?;
+        let depths = admin.depth(&[QueueName::new(QUEUE)?]).await?;
+        let counts = |depth: &Depth| [depth.ready, depth.in_flight, depth.delayed, depth.dead];
+        Ok(depths
+            .iter()
+            .flat_map(counts)
+            .filter_map(Count::value)
+            .sum())
+    }
+}
