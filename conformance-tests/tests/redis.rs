@@ -64,15 +64,22 @@ impl Redis {
 }
 
 /// Starts a server with a folder of its own within this one.
-async fn start_server(env: &Arc<dyn Env>, folder: &TempDir) -> Result<ServerProcess> {
+///
+/// One that is going to be killed needs `always`: with `everysec` it confirms up to two seconds of writes before
+/// it has handed them to the system, while an earlier `fsync` lasts.
+async fn start_server(
+    env: &Arc<dyn Env>,
+    folder: &TempDir,
+    appendfsync: &str,
+) -> Result<ServerProcess> {
     let own = folder.path().join(env.random().to_string());
     let settings = [
         "--port {port} --bind 127.0.0.1 --daemonize no --dir {folder}",
-        "--appendonly yes --appendfsync everysec --loglevel notice",
+        "--appendonly yes --loglevel notice --appendfsync",
     ];
     let words = settings.iter().flat_map(|line| line.split(' '));
     let spec = words.fold(ServerSpec::new("redis-server", own), ServerSpec::arg);
-    let spec = spec.arg("--save").arg("");
+    let spec = spec.arg(appendfsync).arg("--save").arg("");
     ServerProcess::start(env, spec).await
 }
 
@@ -152,7 +159,7 @@ impl Network for Redis {
     }
 
     async fn start_server(&self) -> Result<ServerProcess> {
-        start_server(&self.env, &self.folder).await
+        start_server(&self.env, &self.folder, "always").await
     }
 }
 
@@ -257,7 +264,10 @@ fn server(
         let why = format!("there is no redis-server in PATH, and {URL} names none");
         return (Err(why), None);
     }
-    let process = suite.runtime().block_on(start_server(env, folder)).unwrap();
+    let process = suite
+        .runtime()
+        .block_on(start_server(env, folder, "everysec"))
+        .unwrap();
     let mut config = RedisConfig::default();
     config.host = process.address().ip().to_string();
     config.port = process.address().port();

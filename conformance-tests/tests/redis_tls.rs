@@ -74,10 +74,16 @@ impl RedisTls {
             "--port 0 --tls-port {port} --tls-auth-clients no --bind 127.0.0.1",
             "--tls-cert-file ../server.pem --tls-key-file ../server.key",
             "--unixsocket redis.sock --dir {folder} --daemonize no",
-            "--appendonly yes --appendfsync everysec --loglevel notice",
+            "--appendonly yes --loglevel notice --appendfsync",
         ];
+        // A server that is going to be killed must not confirm what it has not handed to the system.
+        let appendfsync = match name {
+            SHARED => "everysec",
+            _ => "always",
+        };
         let words = settings.iter().flat_map(|line| line.split(' '));
-        let spec = words.fold(spec, ServerSpec::arg).arg("--user");
+        let spec = words.fold(spec, ServerSpec::arg).arg(appendfsync);
+        let spec = spec.arg("--user");
         let spec = rights().into_iter().fold(spec, ServerSpec::arg);
         ServerProcess::start(&self.env, spec.arg("--save").arg("")).await
     }
