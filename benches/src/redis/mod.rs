@@ -1,6 +1,8 @@
-//! What a job costs a Redis server: its CPU time for publish, reserve and ack, beside that of a bare list.
+//! What a job costs a Redis server: its CPU time for publish, reserve and ack, beside that of a bare list; and for the
+//! whole life of a job that is recorded there, too.
 
 mod backlog;
+mod ledger;
 mod server;
 
 use std::sync::Arc;
@@ -69,7 +71,7 @@ pub(crate) async fn measure(jobs: usize, rounds: usize, report: &mut Report) -> 
         let what = format!("raw LPUSH LMOVE LREM, batch {batch}");
         report.figure("redis", &what, median(&mut costs), "us CPU/job");
     }
-    Ok(())
+    ledger::measure(&server, &mut connection, (jobs, rounds), report).await
 }
 
 fn per_job(micros: f64, jobs: usize) -> f64 {
