@@ -135,7 +135,7 @@ fn any_standing(env: &Arc<dyn Env>) -> Standing {
     let mut standing = Standing::new(Timestamp::default(), None, None);
     let number = || u32::try_from(env.random() >> 32).unwrap();
     let some_time = || Some(Timestamp::from_micros(i64::from(number()) * 1_000_000));
-    let maybe = |at: Option<Timestamp>| at.filter(|_| env.random() % 2 == 0);
+    let maybe = |at: Option<Timestamp>| at.filter(|_| env.random().is_multiple_of(2));
     standing.epoch = env.random() >> 12;
     standing.failed_attempts = number() >> 1;
     standing.crashes = [0, 0, 1, number()][usize::try_from(env.random() % 4).unwrap()];
@@ -146,10 +146,10 @@ fn any_standing(env: &Arc<dyn Env>) -> Standing {
         1 => Some(Timestamp::from_micros(1)),
         _ => Some(Timestamp::from_micros(i64::MAX)),
     };
-    standing.cancel_requested = env.random() % 2 == 0;
+    standing.cancel_requested = env.random().is_multiple_of(2);
     standing.run_at = maybe(some_time());
     standing.finished_at = maybe(some_time());
-    standing.reason = Some(DeadReason::Fatal).filter(|_| env.random() % 2 == 0);
+    standing.reason = Some(DeadReason::Fatal).filter(|_| env.random().is_multiple_of(2));
     standing
 }
 

@@ -87,7 +87,7 @@ impl Rig {
         })
     }
 
-    async fn enqueue(&self, jobs: usize) -> Result<()> {
+    async fn enqueue(&mut self, jobs: usize) -> Result<()> {
         let args = Args::from_json(&format!("\"{}\"", "x".repeat(BODY)))?;
         let job = |_| {
             let id = self.env.job_id();
