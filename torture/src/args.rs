@@ -7,7 +7,7 @@ use bananas::Track;
 use clap::Parser;
 
 use crate::nemesis::Fault;
-use crate::target::Kind;
+use crate::target::{Kind, StoreKind};
 
 /// Strikes a broker and its clients under load, and proves after each fault that every worker process runs jobs
 /// again. Exit code: 0 when all is well, 1 when a worker was silent for too long, 2 when a job was lost or the
@@ -60,6 +60,10 @@ pub(crate) struct Plan {
     /// What the store keeps of the jobs: `full`, or `none` to lean on the broker alone.
     #[arg(long, default_value = "full", value_parser = tracks)]
     pub(crate) track: Track,
+
+    /// Where jobs are recorded: `own`, by the broker's own engine where it can, or `sqlite`, in a file.
+    #[arg(long, value_enum, default_value = "own")]
+    pub(crate) store: StoreKind,
 
     /// Decides when and whom faults strike; another one each time when left out.
     #[arg(long)]

@@ -59,7 +59,7 @@ pub(crate) async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
 
 async fn perform(plan: &Plan, env: &Arc<dyn Env>, folder: &Path) -> anyhow::Result<Report> {
     let seed = plan.seed.unwrap_or_else(|| env.random());
-    let target = Target::start(env, plan.broker, plan.track, folder).await?;
+    let target = Target::start(env, plan, folder).await?;
     let config = target.config(target.address(), plan.concurrency);
     let app = App::open(Config::read("the configuration of a run", &config, [])?).await?;
     let witness = Arc::new(Witness::listen(&folder.join("witness"))?);
@@ -114,6 +114,7 @@ fn report(plan: &Plan, course: &Course, shown: Shown, rest: Rest) -> Report {
     let skipped = skipped.filter(|fault| !fault.concerns(plan.broker));
     Report {
         broker: plan.broker.name(),
+        store: plan.store.name(),
         track: plan.track.as_str(),
         seed: 0,
         rounds: plan.rounds,

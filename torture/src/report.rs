@@ -11,6 +11,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) broker: &'static str,
+    pub(crate) store: &'static str,
     pub(crate) track: &'static str,
     pub(crate) seed: u64,
     pub(crate) rounds: u32,
@@ -100,11 +101,10 @@ impl Recovery {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (broker, workers, seed) = (self.broker, self.workers, self.seed);
-        let track = self.track;
+        let (store, track, seconds) = (self.store, self.track, self.seconds);
         writeln!(
             f,
-            "{broker}, {workers} worker processes, track {track}, seed {seed}, {} s",
-            self.seconds
+            "{broker} with store {store}, {workers} worker processes, track {track}, seed {seed}, {seconds} s"
         )?;
         for (fault, recovery) in &self.faults {
             let Milliseconds { p50, p99, max } = recovery.recovery_ms;

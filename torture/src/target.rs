@@ -13,6 +13,7 @@ use bananas::redis::{RedisConfig, RedisEngine};
 use bananas::{Count, Depth, Env, QueueName, Track};
 use conformance_tests::fault::{ServerProcess, ServerSpec};
 
+use crate::args::Plan;
 use crate::work::QUEUE;
 
 /// The beginning of all that a run has on a server.
@@ -23,20 +24,39 @@ const NAMESPACE: &str = "torture";
 pub(crate) enum Kind {
     /// A file, which is the store, too: nothing to restart and nothing in between.
     Sqlite,
-    /// A Redis server that writes each answer's effect to the disk first (`appendfsync always`), and a store in
-    /// SQLite. With `everysec` a server whose disk is slow confirms up to two seconds of writes before it has
-    /// handed them to the system, and a kill takes them.
+    /// A Redis server that writes each answer's effect to the disk first (`appendfsync always`). With `everysec`
+    /// a server whose disk is slow confirms up to two seconds of writes before it has handed them to the
+    /// system, and a kill takes them.
     Redis,
+}
+
+/// Where jobs are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StoreKind {
+    /// Where the messages are.
+    Own,
+    /// In a file that all worker processes share.
+    Sqlite,
 }
 
 /// A broker that is there for one run.
 #[derive(Debug)]
 pub(crate) struct Target {
     kind: Kind,
+    store: StoreKind,
     track: Track,
     folder: PathBuf,
     /// `None` for a file.
     pub(crate) server: Option<ServerProcess>,
+}
+
+impl StoreKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Sqlite => "sqlite",
+        }
+    }
 }
 
 impl Kind {
@@ -86,10 +106,10 @@ impl Target {
     /// Starts it, with its files in this folder.
     pub(crate) async fn start(
         env: &Arc<dyn Env>,
-        kind: Kind,
-        track: Track,
+        plan: &Plan,
         folder: &Path,
     ) -> anyhow::Result<Self> {
+        let kind = plan.broker;
         let mut server = None;
         if kind.has_server() {
             let spec = kind.spec(&folder.join("server"))?;
@@ -97,7 +117,8 @@ impl Target {
         }
         Ok(Self {
             kind,
-            track,
+            store: plan.store,
+            track: plan.track,
             folder: folder.to_owned(),
             server,
         })
@@ -110,10 +131,14 @@ impl Target {
 
     /// The configuration of a client that comes to the server through this address, as TOML.
     pub(crate) fn config(&self, through: Option<SocketAddr>, concurrency: u32) -> String {
-        let store = format!("sqlite://{}", self.folder.join("store.db").display());
+        let file = format!("sqlite://{}", self.folder.join("store.db").display());
         let broker = match through {
             Some(address) => format!("{}://{address}", self.kind.name()),
-            None => store.clone(),
+            None => file.clone(),
+        };
+        let store = match self.store {
+            StoreKind::Own => &broker,
+            StoreKind::Sqlite => &file,
         };
         let track = self.track;
         format!(
@@ -122,12 +147,15 @@ impl Target {
         )
     }
 
-    /// How many messages the broker has, in whatever state. A file's messages are its records, which the store
-    /// counts.
+    /// How many messages the broker has, in whatever state, beside those that are records: the store counts
+    /// them.
     pub(crate) async fn messages(&self, env: &Arc<dyn Env>) -> anyhow::Result<u64> {
         let Some(address) = self.address() else {
             return Ok(0);
         };
+        if self.store == StoreKind::Own && self.track == Track::Full {
+            return Ok(0);
+        }
         let broker = match self.kind {
             Kind::Sqlite => return Ok(0),
             Kind::Redis => {

@@ -51,6 +51,17 @@ fn every_worker_process_runs_jobs_again_after_restarts_and_half_open_connections
 }
 
 #[test]
+fn jobs_that_are_recorded_elsewhere_than_in_the_broker_outlive_restarts_too() {
+    if !has_redis() {
+        return;
+    }
+    let line = "--broker redis --store sqlite --rounds 1 --workers 2 --seed 3 --bound 20s";
+    let (code, report) = torture(line);
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["store"], "sqlite");
+}
+
+#[test]
 fn untracked_jobs_survive_on_the_broker_alone() {
     if !has_redis() {
         return;
