@@ -335,3 +335,62 @@ async fn what_a_lost_answer_had_taken_comes_back_long_before_its_lease_ends() {
     let back = other.reserve(1, DEADLINE).await.unwrap().remove(0);
     assert_eq!(back.count, DeliveryCount::Exact(1), "nobody had seen it");
 }
+
+/// So long a timeout that nothing here is noticed by it.
+const PATIENT: &str = "?timeout_ms=600000";
+
+#[tokio::test]
+async fn a_connection_that_went_silent_is_replaced_before_its_calls_time_out() {
+    let Some(server) = Server::start("").await else {
+        return;
+    };
+    let proxy = Proxy::start(&server.env, server.process.address()).unwrap();
+    let url = format!("{}{PATIENT}", url_of(proxy.address(), ""));
+    let rig = Rig::open(&server.env, &url).await.unwrap();
+    rig.publish().await.unwrap();
+    proxy.strand();
+    let doubtful = server.env.within(DEADLINE, rig.publish()).await.unwrap();
+    assert_eq!(doubtful.unwrap_err().status(), Status::MayBeApplied);
+    let published = server.env.within(DEADLINE, rig.publish()).await.unwrap();
+    published.unwrap();
+}
+
+#[tokio::test]
+async fn a_consumer_whose_connections_went_silent_while_it_waited_goes_on() {
+    let Some(server) = Server::start("").await else {
+        return;
+    };
+    let proxy = Proxy::start(&server.env, server.process.address()).unwrap();
+    let url = format!("{}{PATIENT}", url_of(proxy.address(), ""));
+    let silent = Rig::open(&server.env, &url).await.unwrap();
+    let mut consumer = silent.consumer().await;
+    let none = consumer.reserve(1, Duration::from_millis(50)).await;
+    assert!(none.unwrap().is_empty());
+    proxy.strand();
+    let other = server.rig().await;
+    let publish = async {
+        server.env.sleep(Duration::from_millis(50)).await;
+        other.publish().await.unwrap()
+    };
+    let reserve = server.env.within(DEADLINE, consumer.reserve(1, DEADLINE));
+    let (taken, published) = tokio::join!(reserve, publish);
+    let taken = taken.unwrap().unwrap();
+    assert_eq!(taken[0].message.id, published.id);
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_for_a_while_costs_no_call() {
+    let Some(server) = Server::start("").await else {
+        return;
+    };
+    let url = format!("{}{PATIENT}", server.url(""));
+    let rig = Rig::open(&server.env, &url).await.unwrap();
+    rig.publish().await.unwrap();
+    server.process.pause().unwrap();
+    let resume = async {
+        server.env.sleep(Duration::from_millis(1_200)).await;
+        server.process.resume().unwrap();
+    };
+    let (published, ()) = tokio::join!(rig.publish(), resume);
+    published.unwrap();
+}
