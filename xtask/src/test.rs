@@ -16,9 +16,6 @@ use crate::tidy;
 /// The one selection of packages and features.
 const ALL: &str = "--workspace --all-features";
 
-/// The servers that tests ask for today.
-const SERVERS: [&str; 1] = ["redis"];
-
 /// Who runs the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runner {
@@ -39,11 +36,7 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
     };
     let mut steps = steps(scope, runner);
     let report = conformance::fresh_record(root)?;
-    // One server for all tests: each of them is a process of its own and would start another.
-    let mut borrowed = Vec::new();
-    for name in SERVERS {
-        borrowed.extend(Borrowed::find(root, name)?);
-    }
+    let borrowed = Borrowed::all(root)?;
     let tests = steps
         .iter_mut()
         .filter(|step| step.name.starts_with("tests"));

@@ -9,6 +9,9 @@ use super::record::Record;
 use super::servers::Server;
 use super::{compose, down, env_file, is_up, up, wanted};
 
+/// The servers that tests ask for today.
+const FOR_TESTS: [&str; 1] = ["redis"];
+
 /// A server that runs until the tests are over, and longer only when it ran before.
 #[derive(Debug)]
 pub(crate) struct Borrowed {
@@ -19,12 +22,21 @@ pub(crate) struct Borrowed {
 }
 
 impl Borrowed {
+    /// One server of each kind for all tests: each test is a process of its own and would start another.
+    pub(crate) fn all(root: &Path) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for name in FOR_TESTS {
+            all.extend(Self::find(root, name)?);
+        }
+        Ok(all)
+    }
+
     /// The server of this name, started unless it runs.
     ///
     /// `None` when its variable is set already, or its program is not installed: then the tests say themselves
     /// what they leave out. Docker is not started for this, for it may download images; a container that
     /// `brokers up` has started is used.
-    pub(crate) fn find(root: &Path, name: &str) -> Result<Option<Self>> {
+    fn find(root: &Path, name: &str) -> Result<Option<Self>> {
         let [server] = wanted(&[name.to_owned()])?[..] else {
             return Ok(None);
         };

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::brokers::Borrowed;
 use crate::step::Step;
 use crate::tidy::Tree;
 
@@ -32,7 +33,14 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let record = fresh_record(root)?;
     let mut step = Step::new("conformance", TESTS);
     step.environment.push((VARIABLE, record));
-    if !step.run(root)? {
+    let borrowed = Borrowed::all(root)?;
+    step.environment
+        .extend(borrowed.iter().map(Borrowed::variable));
+    let passed = step.run(root);
+    for server in borrowed {
+        server.give_back()?;
+    }
+    if !passed? {
         println!("xtask: the page is not written, since checks failed");
         return Ok(false);
     }
