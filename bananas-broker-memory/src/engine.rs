@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bananas_core::{
-    Broker, BrokerInfo, Capabilities, Durability, Env, FusedLedger, Ledger, LedgerInfo, StateStore,
-    StoreInfo,
+    Broker, BrokerInfo, Capabilities, Durability, Env, Fact, FusedLedger, Ledger, LedgerInfo,
+    StateStore, StoreInfo,
 };
 use tokio::sync::Notify;
 
@@ -40,6 +40,7 @@ impl MemoryEngine {
         let broker = BrokerInfo {
             backend: "memory",
             url,
+            version: None,
             capabilities,
         };
         let nonce = env.random();
@@ -77,6 +78,12 @@ impl MemoryEngine {
     fn connect(&self) -> Arc<Connection> {
         Connection::new(Arc::clone(&self.memory))
     }
+}
+
+/// What there is to say about data that live in this process.
+pub(crate) fn facts() -> Vec<Fact> {
+    let advice = "jobs that must survive the process need another URL, such as sqlite://bananas.db";
+    vec![Fact::durability(Durability::D0, advice)]
 }
 
 /// The ledger over a connection to the store.

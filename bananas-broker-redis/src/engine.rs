@@ -58,6 +58,7 @@ impl RedisEngine {
         let info = BrokerInfo {
             backend: "redis",
             url: dialer.url.clone(),
+            version: facts.version,
             capabilities,
         };
         let store_info = StoreInfo {

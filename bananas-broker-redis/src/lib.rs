@@ -36,6 +36,7 @@ mod connection;
 mod debt;
 mod engine;
 mod error;
+mod facts;
 mod keys;
 mod link;
 mod reply;

@@ -12,18 +12,20 @@ use crate::reply;
 const OLDEST: (u32, u32) = (6, 2);
 
 /// What the server says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerFacts {
     pub(crate) durability: Durability,
+    /// Its version, if it tells.
+    pub(crate) version: Option<String>,
 }
 
 /// Asks the server, and refuses one that would lose jobs or cannot do what is needed.
 pub(crate) async fn look(wire: &Wire, eviction: Eviction) -> Result<ServerFacts, Error> {
     let url = wire.dialer.url.as_str();
-    let mut info = redis::cmd("INFO");
-    info.arg("server");
+    let mut version = None;
     // Who may not ask gets the benefit of the doubt about the version, and none about durability.
-    if let Some(text) = allowed(wire.command(&info).await)?.and_then(reply::text) {
+    if let Some(text) = info(wire, "server").await? {
+        version = field(&text, "redis_version").map(str::to_owned);
         check_version(url, &text)?;
         check_mode(url, &text)?;
     }
@@ -40,6 +42,7 @@ pub(crate) async fn look(wire: &Wire, eviction: Eviction) -> Result<ServerFacts,
     }
     Ok(ServerFacts {
         durability: durability(appendonly.as_deref(), appendfsync.as_deref()),
+        version,
     })
 }
 
@@ -53,7 +56,7 @@ fn durability(appendonly: Option<&str>, appendfsync: Option<&str>) -> Durability
 }
 
 fn check_mode(url: &str, info: &str) -> Result<(), Error> {
-    if info.lines().any(|line| line.trim() == "redis_mode:cluster") {
+    if field(info, "redis_mode") == Some("cluster") {
         return Err(Error::Refused(format!(
             "{url} is a node of a cluster, which Bananas cannot use yet; name a single server"
         )));
@@ -62,10 +65,7 @@ fn check_mode(url: &str, info: &str) -> Result<(), Error> {
 }
 
 fn check_version(url: &str, info: &str) -> Result<(), Error> {
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("redis_version:"));
-    let Some(version) = line.map(str::trim) else {
+    let Some(version) = field(info, "redis_version") else {
         return Ok(());
     };
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
@@ -80,8 +80,21 @@ fn check_version(url: &str, info: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A section of what the server says about itself, or `everything`; `None` if we may not ask.
+pub(crate) async fn info(wire: &Wire, section: &str) -> Result<Option<String>, Error> {
+    let mut command = redis::cmd("INFO");
+    command.arg(section);
+    Ok(allowed(wire.command(&command).await)?.and_then(reply::text))
+}
+
+/// A field of such a text.
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
+    info.lines().find_map(value).map(str::trim)
+}
+
 /// One setting; `None` if we may not ask or the server has none.
-async fn setting(wire: &Wire, name: &str) -> Result<Option<String>, Error> {
+pub(crate) async fn setting(wire: &Wire, name: &str) -> Result<Option<String>, Error> {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(name);
     let Some(answer) = allowed(wire.command(&command).await)? else {

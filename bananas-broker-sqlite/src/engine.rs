@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -85,6 +86,7 @@ impl SqliteEngine {
             broker_info: BrokerInfo {
                 backend: "sqlite",
                 url,
+                version: Some(rusqlite::version().to_owned()),
                 capabilities,
             },
             deadline: config.deadline,
@@ -186,6 +188,10 @@ impl Shared {
 
     pub(crate) fn bell(&self) -> &Arc<Bell> {
         &self.threads.bell
+    }
+
+    pub(crate) fn file(&self) -> &Path {
+        &self.threads.file
     }
 
     pub(crate) fn file_id(&self) -> u64 {

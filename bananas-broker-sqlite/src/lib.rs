@@ -46,6 +46,7 @@ mod config;
 mod connection;
 mod engine;
 mod error;
+mod facts;
 mod filesystem;
 mod lane;
 mod reader;

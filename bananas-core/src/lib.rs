@@ -13,6 +13,7 @@ pub mod codec;
 pub mod config;
 pub mod env;
 mod error;
+mod fact;
 mod id;
 mod job;
 pub mod ledger;
@@ -37,6 +38,7 @@ pub use self::codec::{Codec, Codecs, JsonCodec, Undecodable};
 pub use self::env::TokioEnv;
 pub use self::env::{BoxFuture, Elapsed, Env, ManualEnv, Running, Spawned};
 pub use self::error::{Error, ErrorKind, Result, Status};
+pub use self::fact::{Fact, FactLevel};
 pub use self::id::{BatchId, JobId, OwnerId};
 pub use self::job::{
     Args, AttemptError, DeadReason, ErrorCause, Job, JobRef, JobState, MAX_ERROR_BYTES,

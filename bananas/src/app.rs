@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bananas_core::config::Config;
 use bananas_core::wrapper::Wrapping;
-use bananas_core::{Client, Durability, Env, Error, ErrorKind, Ledger, Result, TokioEnv};
+use bananas_core::{Client, Env, Error, ErrorKind, Ledger, Result, TokioEnv};
 
 use crate::backend;
 
@@ -76,7 +76,6 @@ impl App {
     pub async fn open(config: Config) -> Result<Self> {
         let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
         let ledger = backend::open(&config, &env).await?;
-        require_durability(&config, ledger.as_ref())?;
         Ok(Self::with(config, ledger, env))
     }
 
@@ -166,20 +165,4 @@ fn read(path: &Path) -> Result<Config> {
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-fn require_durability(config: &Config, ledger: &dyn Ledger) -> Result<()> {
-    let Some(required) = &config.broker.require_durability else {
-        return Ok(());
-    };
-    let required: Durability = required.parse()?;
-    let found = ledger.info().capabilities.durability;
-    if found < required {
-        let message = format!(
-            "broker.require_durability is {required}, but {} gives {found}",
-            ledger.info().url
-        );
-        return Err(Error::new(ErrorKind::Conflict, message).during("connect"));
-    }
-    Ok(())
 }

@@ -10,11 +10,19 @@ use bananas_core::{
 };
 use url::Url;
 
+use crate::requirement;
+
 /// One engine that was opened: as a broker, as a store, or as both.
-struct Opened {
-    broker: Arc<dyn Broker>,
+///
+/// To look at what a configuration names, each by itself; who wants to work with it opens an
+/// [`App`](crate::App).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Engine {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
     /// `None` for an engine that is a broker alone.
-    store: Option<Arc<dyn StateStore>>,
+    pub store: Option<Arc<dyn StateStore>>,
 }
 
 /// The backends that Bananas has or will have, by URL scheme, with the Cargo feature that compiles each in.
@@ -32,19 +40,45 @@ const SCHEMES: [(&str, &str); 11] = [
     ("postgresql", "postgres"),
 ];
 
+impl Engine {
+    /// Opens the engine of a URL, with the namespace of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a URL that no backend knows, `Unsupported` for a backend that was not compiled
+    /// in, and what the backend answers.
+    pub async fn open(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Self> {
+        let opened = engine(url, config, env).await;
+        opened.map_err(|e| e.during("connect"))
+    }
+
+    /// Where jobs are recorded when this is the broker of a configuration; `None` for here.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` when the configuration must name a store and does not.
+    pub fn store_url<'a>(&self, config: &'a Config) -> Result<Option<&'a str>> {
+        let broker_url = config.broker.url.as_str();
+        match config.store.url.as_deref() {
+            Some(url) if url != broker_url => Ok(Some(url)),
+            _ if self.store.is_some() => Ok(None),
+            _ => default_store(broker_url).map(Some),
+        }
+    }
+}
+
 /// Opens the broker and the store of a configuration and joins them.
 pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn Ledger>> {
-    let broker_url = config.broker.url.as_str();
-    let opened = engine(broker_url, config, env)
-        .await
-        .map_err(|e| e.during("connect"))?;
-    let store = match config.store.url.as_deref() {
-        Some(url) if url != broker_url => store(url, config, env).await?,
-        _ => match opened.store {
-            Some(store) => store,
-            None => store(default_store(broker_url)?, config, env).await?,
-        },
+    let opened = Engine::open(&config.broker.url, config, env).await?;
+    let store = match (opened.store_url(config)?, opened.store) {
+        (None, Some(store)) => store,
+        (None, None) => return Err(no_store(&config.broker.url)),
+        (Some(url), _) => {
+            let of_store = Engine::open(url, config, env).await?;
+            of_store.store.ok_or_else(|| no_store(url))?
+        }
     };
+    requirement::check(config, opened.broker.as_ref(), store.as_ref()).await?;
     let wrapping = Wrapping::of(config, opened.broker.info())?;
     let broker = wrapping.around(opened.broker, env);
     match Arc::clone(&store).fused(broker.as_ref(), env) {
@@ -61,21 +95,17 @@ pub(crate) fn expected(url: &str) -> BrokerInfo {
     BrokerInfo {
         backend: known.map_or("this broker", |(known, _)| known),
         url: redact(url),
+        version: None,
         capabilities: Capabilities::exact(),
     }
 }
 
-async fn store(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn StateStore>> {
-    let opened = engine(url, config, env)
-        .await
-        .map_err(|e| e.during("connect"))?;
-    opened.store.ok_or_else(|| {
-        let message = format!(
-            "{} is a broker and no store; in [store] write url = \"{DEFAULT_URL}\", or leave it out",
-            redact(url)
-        );
-        Error::new(ErrorKind::Unsupported, message)
-    })
+fn no_store(url: &str) -> Error {
+    let message = format!(
+        "{} is a broker and no store; in [store] write url = \"{DEFAULT_URL}\", or leave it out",
+        redact(url)
+    );
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 /// Where jobs are recorded when the broker keeps no records and nothing else is configured: in a file, if the
@@ -131,13 +161,13 @@ fn join(broker: Arc<dyn Broker>, store: Arc<dyn StateStore>, env: Arc<dyn Env>) 
     ))
 }
 
-async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened> {
+async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Engine> {
     let scheme = url.split(':').next().unwrap_or(url);
     match scheme {
         #[cfg(feature = "memory")]
         "memory" => {
             let engine = bananas_broker_memory::MemoryEngine::new(Arc::clone(env));
-            Ok(Opened {
+            Ok(Engine {
                 broker: engine.broker(),
                 store: Some(engine.store()),
             })
@@ -147,7 +177,7 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
             let mut sqlite = bananas_broker_sqlite::SqliteConfig::from_url(url)?;
             sqlite.namespace.clone_from(&config.broker.namespace);
             let engine = bananas_broker_sqlite::SqliteEngine::open(sqlite, Arc::clone(env)).await?;
-            Ok(Opened {
+            Ok(Engine {
                 broker: engine.broker(),
                 store: Some(engine.store()),
             })
@@ -157,7 +187,7 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Opened
             let mut redis = bananas_broker_redis::RedisConfig::from_url(url)?;
             redis.namespace.clone_from(&config.broker.namespace);
             let engine = bananas_broker_redis::RedisEngine::open(redis, Arc::clone(env)).await?;
-            Ok(Opened {
+            Ok(Engine {
                 broker: engine.broker(),
                 store: Some(engine.store()),
             })

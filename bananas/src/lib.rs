@@ -44,6 +44,7 @@
 
 mod app;
 mod backend;
+mod requirement;
 
 pub use bananas_core::*;
 #[cfg(feature = "macros")]
@@ -62,6 +63,7 @@ pub use bananas_broker_redis as redis;
 pub use bananas_broker_sqlite as sqlite;
 
 pub use self::app::App;
+pub use self::backend::Engine;
 
 /// The guide's programs are compiled and run as documentation tests.
 #[cfg(all(doctest, feature = "worker", feature = "macros", feature = "memory"))]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    BatchId, Broker, ClaimAnswer, ClaimRequest, Due, DuePage, Env, Error, ErrorKind, JobId,
+    BatchId, Broker, ClaimAnswer, ClaimRequest, Due, DuePage, Env, Error, ErrorKind, Fact, JobId,
     JobIndex, JobSettle, JobSettled, JobStore, Ledger, Lost, NewRecord, Owner, OwnerId, OwnerRow,
     Publication, Recorded, Renewed, Result, StateStore, StoreInfo,
 };
@@ -58,6 +58,10 @@ impl StateStore for FlakyStore {
         _env: &Arc<dyn Env>,
     ) -> Option<Arc<dyn Ledger>> {
         None
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.inner.facts().await
     }
 
     async fn close(&self, deadline: Duration) -> Result<()> {

@@ -43,6 +43,7 @@ mod tally;
 mod teeth;
 mod tier;
 mod timing;
+mod told;
 mod tool;
 mod virtual_env;
 mod watched_broker;

@@ -13,8 +13,8 @@ use bananas_broker_memory::MemoryEngine;
 use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Delay, Delivery, Env, Error,
-    ErrorKind, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt,
-    Result, Settle, Settled, Settlement, Tick, TokioEnv,
+    ErrorKind, Fact, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage,
+    Receipt, Result, Settle, Settled, Settlement, Tick, TokioEnv,
 };
 use conformance_tests::{Backend, BrokerHarness, Probe, Probing, Suite};
 
@@ -185,6 +185,10 @@ impl Broker for Modest {
         });
         let answers = self.inner.extend(&sifted.passed, lease).await;
         merge(sifted.refusals, answers)
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.inner.facts().await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

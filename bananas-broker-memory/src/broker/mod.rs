@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Lease, LeaseLimits, Publish,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Fact, Lease, LeaseLimits, Publish,
     Published, QueueSpec, Receipt, Result, Settle, Settled,
 };
 
 use self::consumer::MemoryConsumer;
 use self::switchboard::Switchboard;
 use crate::connection::{Connection, Memory};
+use crate::engine::facts;
 use crate::error::Error;
 
 /// All messages, behind their lock. The lock is never held across an await.
@@ -142,6 +143,11 @@ impl Broker for MemoryBroker {
             };
             receipts.iter().map(extend).collect()
         })
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.connection.check_open()?;
+        Ok(facts())
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

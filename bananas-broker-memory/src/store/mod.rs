@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore, StoreInfo,
-    TakeStore, Taker,
+    Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore,
+    StoreInfo, TakeStore, Taker,
 };
 
 use self::table::Table;
 use self::taker::MemoryTaker;
 use crate::connection::{Connection, Memory};
-use crate::engine::fused;
+use crate::engine::{facts, fused};
 use crate::error::Error;
 
 /// All jobs, behind their lock. The lock is never held across an await.
@@ -99,6 +99,11 @@ impl StateStore for MemoryStore {
         // and going past it would lose what it is there for.
         let ours = std::ptr::eq(broker.info(), &raw const self.memory().broker);
         ours.then(|| fused(self, Arc::clone(env)))
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.connection.check_open()?;
+        Ok(facts())
     }
 
     async fn close(&self, _deadline: Duration) -> Result<()> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as Seen, Lease, Publish,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as Seen, Fact, Lease, Publish,
     Published, QueueSpec, Receipt, Result, Settle, Settled,
 };
 use futures::future::try_join_all;
@@ -24,6 +24,7 @@ use self::consumer::RedisConsumer;
 pub(crate) use self::credit::Credits;
 use crate::engine::Shared;
 use crate::error::Error;
+use crate::facts;
 use crate::keys::{self, Part};
 use crate::script::Script;
 
@@ -105,6 +106,10 @@ impl Broker for RedisBroker {
             return receipts.iter().map(refused).collect();
         }
         settle::extend(&self.shared, receipts, lease).await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        facts::of(&self.shared).await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -21,14 +21,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, FusedLedger, JobIndex, JobStore, Ledger, LedgerInfo, OwnerId, QueueName, Result,
-    StateStore, StoreInfo, TakeStore, Taker,
+    Broker, Env, Fact, FusedLedger, JobIndex, JobStore, Ledger, LedgerInfo, OwnerId, QueueName,
+    Result, StateStore, StoreInfo, TakeStore, Taker,
 };
 
 pub(crate) use self::index::Watchers;
 pub(crate) use self::known::Known;
 use self::taker::RedisTaker;
 use crate::engine::Shared;
+use crate::facts;
 
 /// The state store on one server.
 #[derive(Debug)]
@@ -73,6 +74,10 @@ impl StateStore for RedisStore {
         // it would lose what it is there for.
         let ours = std::ptr::eq(broker.info(), &raw const self.shared.info);
         ours.then(|| fused(&self.shared, env))
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        facts::of(&self.shared).await
     }
 
     async fn close(&self, deadline: Duration) -> Result<()> {

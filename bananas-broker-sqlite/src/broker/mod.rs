@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as CoreError, ErrorKind, Lease,
-    Publish, Published, QueueSpec, Receipt, Result, Settle, Settled,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as CoreError, ErrorKind, Fact,
+    Lease, Publish, Published, QueueSpec, Receipt, Result, Settle, Settled,
 };
 
 use self::consumer::SqliteConsumer;
 use crate::engine::{Shared, Side};
 use crate::error::Error;
+use crate::facts;
 use crate::store::{chunks, extend};
 use crate::transaction::Transaction;
 
@@ -138,6 +139,11 @@ impl Broker for SqliteBroker {
             .into_iter()
             .map(|answer| answer.map(|()| lease))
             .collect()
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.shared.check_open(Side::Broker)?;
+        facts::of(&self.shared).await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -24,14 +24,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore, StoreInfo,
-    TakeStore, Taker,
+    Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore,
+    StoreInfo, TakeStore, Taker,
 };
 
 pub(crate) use self::jobs::{chunks, extend};
 pub(crate) use self::row::priority;
 use self::taker::SqliteTaker;
 use crate::engine::{self, Shared, Side};
+use crate::facts;
 
 /// The state store in one file.
 #[derive(Debug)]
@@ -63,6 +64,11 @@ impl StateStore for SqliteStore {
         let broker = broker.info();
         let same = broker.backend == "sqlite" && broker.url == self.shared.store_info.url;
         same.then(|| engine::fused(&self.shared, env))
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.shared.check_open(Side::Store)?;
+        facts::of(&self.shared).await
     }
 
     async fn close(&self, deadline: Duration) -> Result<()> {

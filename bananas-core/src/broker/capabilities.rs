@@ -123,6 +123,20 @@ impl std::fmt::Display for Durability {
     }
 }
 
+impl Durability {
+    /// What survives, in words: `the kill of the server, not the loss of power`.
+    #[must_use]
+    pub const fn survives(self) -> &'static str {
+        match self {
+            Self::D0 => "nothing: it ends with our process",
+            Self::D1 => "the kill of our process, not that of the server",
+            Self::D2 => "the kill of the server, not the loss of power",
+            Self::D3 => "the loss of power, not that of the disk",
+            Self::D4 => "the loss of a machine's disk",
+        }
+    }
+}
+
 impl std::str::FromStr for Durability {
     type Err = crate::Error;
 

@@ -37,7 +37,7 @@ pub use self::delivery::{Delivery, DeliveryCount, Lease, Receipt};
 pub use self::message::{COPY_PROPERTY, DEAD_REASON_PROPERTY, Publish, RawMessage};
 pub use self::settlement::{Settle, Settled, Settlement};
 
-use crate::{JobId, QueueName, Result};
+use crate::{Fact, JobId, QueueName, Result};
 
 /// Who a broker is and what it can do.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct BrokerInfo {
     pub backend: &'static str,
     /// Where it is, without secrets.
     pub url: String,
+    /// The version of its server or library, where it tells.
+    pub version: Option<String>,
     /// What it can do, wrappers included.
     pub capabilities: Capabilities,
 }
@@ -74,6 +76,9 @@ impl QueueSpec {
         Self { name }
     }
 }
+
+/// The advice for a class without a word of the backend.
+pub(crate) const UNTOLD: &str = "see the documentation of this backend for a better class";
 
 /// Moves messages. Object-safe, batch in and per-item results out, in the order of the batch.
 ///
@@ -135,6 +140,18 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
     /// - **B51** A lease that was lost is `Conflict` for that item alone.
     /// - **B52** Beyond `max_total` it is `Unsupported` with the limit.
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>>;
+
+    /// What about the server decides what is kept, as it is now. MAY ask the server, and is for people.
+    ///
+    /// - **B90** Among the facts is the class of the capabilities, as [`Fact::durability`]; each setting that
+    ///   loses or refuses jobs is a warning or a danger, and says what to change. What the server does not
+    ///   tell is a warning, too. Nothing is changed.
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        Ok(vec![Fact::durability(
+            self.info().capabilities.durability,
+            UNTOLD,
+        )])
+    }
 
     /// The admin side, where the backend has one.
     fn admin(&self) -> Option<&dyn BrokerAdmin>;

@@ -227,6 +227,7 @@ impl FakeBroker {
             info: BrokerInfo {
                 backend: "fake",
                 url: String::new(),
+                version: None,
                 capabilities: Capabilities::exact(),
             },
             published: Mutex::default(),

@@ -41,7 +41,8 @@ pub use self::search_text::{SearchText, Searched};
 pub use self::standing::{CRASH_LIMIT, Claimant, Standing};
 pub use self::take::{TakeStore, Taken, Taker};
 
-use crate::{Broker, Durability, Env, Ledger, Result};
+use crate::broker::UNTOLD;
+use crate::{Broker, Durability, Env, Fact, Ledger, Result};
 
 /// Who a store is.
 #[derive(Clone, Debug)]
@@ -70,6 +71,15 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
 
     /// A ledger of its own, when `broker` is the same engine and a job's record can be its message.
     fn fused(self: Arc<Self>, broker: &dyn Broker, env: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>>;
+
+    /// What about the server or the disk decides what is kept, as it is now. MAY ask the server, and is for
+    /// people.
+    ///
+    /// - **S80** Among the facts is the class of [`info`](Self::info), as [`Fact::durability`]; each setting
+    ///   that loses or refuses jobs is a warning or a danger, and says what to change. Nothing is changed.
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        Ok(vec![Fact::durability(self.info().durability, UNTOLD)])
+    }
 
     /// Finishes what is under way and closes. Closing again is `Ok`.
     async fn close(&self, deadline: Duration) -> Result<()>;

@@ -124,6 +124,7 @@ mod tests {
         let broker = BrokerInfo {
             backend: "nats",
             url: "nats://localhost".to_owned(),
+            version: None,
             capabilities,
         };
         let wrapping = Wrapping::of(&config, &broker).unwrap();

@@ -10,6 +10,7 @@ mod broker_crowd;
 mod broker_delay;
 mod broker_dropped;
 mod broker_due;
+mod broker_facts;
 mod broker_foreign;
 mod broker_history;
 mod broker_lease;
@@ -46,6 +47,7 @@ mod store_batch;
 mod store_claim;
 mod store_close;
 mod store_due;
+mod store_facts;
 mod store_keep;
 mod store_lease;
 mod store_owner;
@@ -74,6 +76,7 @@ pub(crate) fn broker() -> impl Iterator<Item = &'static Check<BrokerCase>> {
         broker_delay::CHECKS,
         broker_dropped::CHECKS,
         broker_due::CHECKS,
+        broker_facts::CHECKS,
         broker_foreign::CHECKS,
         broker_history::CHECKS,
         broker_lease::CHECKS,
@@ -134,6 +137,7 @@ pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
         store_claim::CHECKS,
         store_close::CHECKS,
         store_due::CHECKS,
+        store_facts::CHECKS,
         store_keep::CHECKS,
         store_lease::CHECKS,
         store_owner::CHECKS,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bananas_core::{
     Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Delivery,
-    ErrorKind, Fencing, JobId, Lease, Ordering, Publish, Published, QueueName, QueueSpec, Receipt,
-    Result, Settle, Settled, Settlement, Status,
+    ErrorKind, Fact, Fencing, JobId, Lease, Ordering, Publish, Published, QueueName, QueueSpec,
+    Receipt, Result, Settle, Settled, Settlement, Status,
 };
 
 use super::event::{Answer, Ending, Enqueue, Job, Name, Place, Start, What};
@@ -270,6 +270,10 @@ impl Broker for Recorded {
             }
         }
         answers
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.inner.facts().await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

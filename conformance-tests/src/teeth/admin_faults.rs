@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, Bucket, Count, Delivery, Depth, JobId, Publish, QueueName, QueueSpec,
-    RawMessage, Receipt, Result, Settle, Settlement,
+    Broker, BrokerAdmin, Bucket, Count, Delivery, Depth, Fact, JobId, Publish, QueueName,
+    QueueSpec, RawMessage, Receipt, Result, Settle, Settlement,
 };
 
 use super::broken_broker::{BrokerFault, Site};
@@ -15,6 +15,11 @@ use super::taking::Taking;
 
 /// The faults of this file.
 pub(super) const FAULTS: &[Fault] = &[
+    Fault::of_broker::<HidesItsClass>(
+        "hides_its_durability_class",
+        "says nothing about what survives",
+        "broker::the_facts_say_what_survives_and_what_to_change",
+    ),
     Fault::of_broker::<EnsureEmpties>(
         "empties_a_queue_that_is_ensured_again",
         "makes a queue anew when it is ensured again",
@@ -230,5 +235,17 @@ struct NeverCloses;
 impl BrokerFault for NeverCloses {
     async fn close(&self, _: &dyn Broker, _: Duration) -> Result<()> {
         Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct HidesItsClass;
+
+#[async_trait]
+impl BrokerFault for HidesItsClass {
+    async fn facts(&self, good: &dyn Broker) -> Result<Vec<Fact>> {
+        let mut facts = good.facts().await?;
+        facts.retain(|fact| fact.name != Fact::DURABILITY);
+        Ok(facts)
     }
 }

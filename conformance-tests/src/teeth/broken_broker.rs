@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Delivery, Depth, Env, JobId,
-    Lease, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt, Result, Settle, Settled,
+    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Delivery, Depth, Env, Fact,
+    JobId, Lease, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt, Result, Settle,
+    Settled,
 };
 
 use super::taking::Taking;
@@ -40,6 +41,10 @@ pub(super) trait BrokerFault: Send + Sync + fmt::Debug {
         lease: Duration,
     ) -> Vec<Result<Lease>> {
         site.good.extend(receipts, lease).await
+    }
+
+    async fn facts(&self, good: &dyn Broker) -> Result<Vec<Fact>> {
+        good.facts().await
     }
 
     async fn close(&self, good: &dyn Broker, deadline: Duration) -> Result<()> {
@@ -166,6 +171,10 @@ impl Broker for BrokenBroker {
 
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>> {
         self.fault.extend(&self.site, receipts, lease).await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.fault.facts(self.site.good.as_ref()).await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -7,15 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bananas_core::{
     Alteration, Altered, BatchId, Broker, ClaimAnswer, ClaimRequest, Cursor, Due, DuePage, Env,
-    JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Ledger, Lost,
-    NewRecord, Owner, OwnerId, OwnerRow, Prune, Publication, Recorded, Renewed, Result, StateCount,
-    StateStore, StoreInfo,
+    Fact, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Ledger,
+    Lost, NewRecord, Owner, OwnerId, OwnerRow, Prune, Publication, Recorded, Renewed, Result,
+    StateCount, StateStore, StoreInfo,
 };
 
 /// What is wrong with a store. Each method is one of the store's, and is right unless the fault says
 /// otherwise. All clients of one namespace share one fault.
 #[async_trait]
 pub(super) trait StoreFault: Send + Sync + fmt::Debug {
+    async fn facts(&self, good: &dyn StateStore) -> Result<Vec<Fact>> {
+        good.facts().await
+    }
+
     async fn record(
         &self,
         good: &dyn JobStore,
@@ -136,6 +140,10 @@ impl StateStore for BrokenStore {
 
     fn fused(self: Arc<Self>, _: &dyn Broker, _: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {
         None
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.fault.facts(self.good.as_ref()).await
     }
 
     async fn close(&self, deadline: Duration) -> Result<()> {

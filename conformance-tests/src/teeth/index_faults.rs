@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, Env, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobState,
-    Prune, Result, StateCount,
+    Alteration, Altered, Cursor, Durability, Env, Fact, JobFilter, JobId, JobIndex, JobPage,
+    JobRecord, JobState, Prune, Result, StateCount, StateStore,
 };
 
 use super::broken_store::StoreFault;
@@ -15,6 +15,11 @@ use super::fault::Fault;
 
 /// The faults of this file.
 pub(super) const FAULTS: &[Fault] = &[
+    Fault::of_store::<BoastsOfItsClass>(
+        "boasts_of_its_durability_class",
+        "says that more survives than does",
+        "store::the_facts_say_what_survives_and_what_to_change",
+    ),
     Fault::of_store::<LeavesOutTheUnknown>(
         "leaves_out_unknown_jobs",
         "leaves out of its answer the jobs it does not know",
@@ -286,5 +291,15 @@ impl StoreFault for PrunesTheDead {
     async fn prune(&self, good: &dyn JobIndex, mut prune: Prune) -> Result<u64> {
         prune.dead_before = prune.finished_before.max(prune.dead_before);
         good.prune(prune).await
+    }
+}
+
+#[derive(Debug, Default)]
+struct BoastsOfItsClass;
+
+#[async_trait]
+impl StoreFault for BoastsOfItsClass {
+    async fn facts(&self, _good: &dyn StateStore) -> Result<Vec<Fact>> {
+        Ok(vec![Fact::durability(Durability::D4, "")])
     }
 }

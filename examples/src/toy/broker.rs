@@ -48,6 +48,7 @@ impl ToyBroker {
         let info = BrokerInfo {
             backend: "toy",
             url: config.url(),
+            version: None,
             capabilities,
         };
         let broker = Self {

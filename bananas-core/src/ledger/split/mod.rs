@@ -101,10 +101,13 @@ impl SplitLedger {
         options: SplitOptions,
     ) -> Self {
         let (b, s) = (broker.info(), store.info());
+        let mut capabilities = b.capabilities.clone();
+        // Depending on its `track`, a job is accepted when its record is, or its message: promised is the less.
+        capabilities.durability = capabilities.durability.min(s.durability);
         let info = LedgerInfo {
             backend: format!("{}+{}", b.backend, s.backend),
             url: format!("{} with store {}", b.url, s.url),
-            capabilities: b.capabilities.clone(),
+            capabilities,
         };
         let shared = Shared {
             info,

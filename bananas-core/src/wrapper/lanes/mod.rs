@@ -28,8 +28,8 @@ use self::hand::Hands;
 pub use self::plan::{LanePlan, Lanes, MAX_LANES};
 use self::receipt::LaneReceipt;
 use crate::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Env, Error, ErrorKind, Lease, Publish,
-    Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled, Settlement,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Env, Error, ErrorKind, Fact, Lease,
+    Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled, Settlement,
 };
 
 /// A broker whose queues have lanes, by a [`LanePlan`].
@@ -209,6 +209,10 @@ impl Broker for PriorityLanes {
             Ok(lease)
         };
         read.into_iter().map(answer).collect()
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        self.shared.inner.facts().await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {
