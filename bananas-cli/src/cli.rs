@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, dead, enqueue, jobs, queues, wait, worker};
+use crate::commands::{completions, config, dead, doctor, enqueue, jobs, queues, wait, worker};
 use crate::demo::{self, DemoArgs, DemoWorkerArgs};
 use crate::exit;
 use crate::logging::LogFormat;
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     /// Check the configuration.
     #[command(subcommand, after_help = config::EXAMPLES)]
     Config(config::ConfigCommand),
+    /// Ask broker and store whether they keep what they are given.
+    Doctor(doctor::DoctorArgs),
     /// Run one job per file of a folder, with a worker killed half-way, and prove that nothing was lost.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),

@@ -19,8 +19,10 @@ pub(crate) const TIME_RAN_OUT: u8 = 4;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  it worked; for `worker`: every job was settled or given back
-  1  it did not work; with `--each`: at least one line was not enqueued
-  2  the command line or the configuration is wrong
+  1  it did not work; with `--each`: at least one line was not enqueued;
+     for `doctor`: there are warnings
+  2  the command line or the configuration is wrong;
+     for `doctor`: a backend cannot be used, or jobs are in danger
   3  `wait`, `enqueue --wait`: a job ended otherwise than well
   4  `wait`, `enqueue --wait`: the time ran out first
 

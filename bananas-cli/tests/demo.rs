@@ -1,5 +1,14 @@
 //! `bananas demo` on folders of all kinds, as a user runs it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may"
+)]
+
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "cli/redis_server.rs"]
+mod redis_server;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,6 +24,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use redis_server::RedisServer;
 
 /// Far more than any of these runs takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -255,6 +266,30 @@ fn every_figure_is_that_of_the_folder() {
     assert_eq!(report["workers"], 3);
     assert_eq!(report["database"], Value::Null);
     assert_eq!(ground.temporary_files(), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn jobs_that_wait_on_redis_are_not_lost_either_and_their_queue_is_removed() {
+    let Some(redis) = RedisServer::start(&["--appendonly", "yes"]) else {
+        return;
+    };
+    let mut ground = Ground::new();
+    ground.files(8);
+    let report = ground.report(&["--url", &redis.url()]);
+    ground.assert_figures(&report);
+    assert_eq!(report["broker"], redis.url());
+    assert_eq!(
+        redis.ask("EXISTS {bananas}:queues").as_deref(),
+        Some(":0"),
+        "a queue stays behind"
+    );
+    assert_eq!(ground.temporary_files(), Vec::<PathBuf>::new());
+    for place in ["sqlite://jobs.db", "memory:"] {
+        let output = ground.run(&["--url", place]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("--database"), "{text}");
+    }
 }
 
 #[test]

@@ -37,12 +37,26 @@ pub(crate) struct DemoArgs {
     pub(super) pace: Option<Duration>,
 }
 
+/// Tells a worker process of the demo where its jobs wait.
+pub(super) const BROKER_VARIABLE: &str = "BANANAS_DEMO_BROKER";
+
+/// Tells it in which queue.
+pub(super) const QUEUE_VARIABLE: &str = "BANANAS_DEMO_QUEUE";
+
 /// Arguments of the worker processes that the demo starts. Not for people.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub(crate) struct DemoWorkerArgs {
     /// The database file of the demo
     #[arg(long)]
     pub(super) database: PathBuf,
+
+    /// Where the jobs wait, when it is not there; a variable, since everybody can read a command line
+    #[arg(long, env = BROKER_VARIABLE)]
+    pub(super) broker: Option<String>,
+
+    /// In which queue
+    #[arg(long, env = QUEUE_VARIABLE)]
+    pub(super) queue: Option<String>,
 
     /// How many jobs run at once
     #[arg(long)]
@@ -53,11 +67,20 @@ pub(crate) struct DemoWorkerArgs {
     pub(super) pace_us: u64,
 }
 
+impl std::fmt::Debug for DemoWorkerArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DemoWorkerArgs")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The words that end the help of `bananas demo`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   bananas demo                     the files below this folder
   bananas demo ~/src --verify      another folder, all digests checked at the end
+  bananas demo --url redis://localhost   jobs wait in a queue there, which is removed at the end
   bananas demo --keep              then look at the jobs with `bananas jobs list`
   bananas demo --json | jq .lost
 

@@ -15,7 +15,10 @@ use bananas::Env;
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
+use super::args::{BROKER_VARIABLE, QUEUE_VARIABLE};
+use super::place::Place;
 use super::plan::Plan;
+use super::waiting::Waiting;
 
 /// The hidden command that a worker process of the demo is started with.
 pub(crate) const WORKER_COMMAND: &str = "demo-worker";
@@ -46,6 +49,7 @@ pub(super) struct Death {
 pub(super) struct Crew {
     env: Arc<dyn Env>,
     database: PathBuf,
+    waiting: Option<Waiting>,
     logs: PathBuf,
     plan: Plan,
     members: Vec<Member>,
@@ -60,12 +64,13 @@ const DISMISSAL: Duration = Duration::from_secs(10);
 const DEATHS_PER_WORKER: usize = 3;
 
 impl Crew {
-    /// A crew that has no member yet, for a database, with its logs in a folder.
-    pub(super) fn new(env: Arc<dyn Env>, plan: Plan, database: &Path, logs: &Path) -> Self {
+    /// A crew that has no member yet, for the jobs of a place, with its logs there.
+    pub(super) fn new(env: Arc<dyn Env>, plan: Plan, place: &Place) -> Self {
         Self {
             env,
-            database: database.to_owned(),
-            logs: logs.to_owned(),
+            database: place.database.clone(),
+            waiting: place.waiting.clone(),
+            logs: place.logs(),
             plan,
             members: Vec::new(),
             hired: 0,
@@ -81,7 +86,12 @@ impl Crew {
         let errors =
             File::create(&log).with_context(|| format!("{} cannot be made", log.display()))?;
         let pace = u64::try_from(self.plan.pace.as_micros()).unwrap_or(u64::MAX);
-        let child = Command::new(&program)
+        let mut command = Command::new(&program);
+        if let Some(Waiting { url, queue }) = &self.waiting {
+            command.env(BROKER_VARIABLE, url);
+            command.env(QUEUE_VARIABLE, queue.as_str());
+        }
+        let child = command
             .arg(WORKER_COMMAND)
             .arg("--database")
             .arg(&self.database)

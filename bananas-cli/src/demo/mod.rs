@@ -21,6 +21,7 @@ mod report;
 mod scope;
 mod timing;
 mod verdict;
+mod waiting;
 mod worker_process;
 
 use std::process::ExitCode;
@@ -43,15 +44,20 @@ use self::report::Report;
 use self::scope::Scope;
 use self::timing::{Timing, round};
 use self::verdict::Verdict;
+use self::waiting::Waiting;
 use crate::output::Output;
 
 /// The exit code of a command that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Runs the demo.
-pub(crate) async fn run(args: DemoArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let place = Place::prepare(&args)?;
-    let app = database::open(&place.database, 1).await?;
+pub(crate) async fn run(
+    args: DemoArgs,
+    url: Option<&str>,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let place = Place::prepare(&args, url)?;
+    let app = database::open(&place.database, place.waiting.as_ref(), 1).await?;
     let begun = app.env().monotonic();
     let mut crew = None;
     let ended = tokio::select! {
@@ -63,6 +69,9 @@ pub(crate) async fn run(args: DemoArgs, output: &Output) -> anyhow::Result<ExitC
     }
     // What the database still wants to say does not matter once the report stands.
     let closed = app.close(database::CLOSE).await;
+    if let Some(waiting) = &place.waiting {
+        waiting.remove().await?;
+    }
     let Some(ended) = ended else {
         output.note("demo: interrupted; its workers have ended");
         place.leave()?;
@@ -106,12 +115,7 @@ async fn perform(
             ..Report::empty(folder, &plan)
         });
     }
-    let crew = crew.insert(Crew::new(
-        Arc::clone(app.env()),
-        plan,
-        &place.database,
-        &place.logs(),
-    ));
+    let crew = crew.insert(Crew::new(Arc::clone(app.env()), plan, place));
     let progress = Progress::new(Arc::clone(app.env()), output, files);
     let director = Director {
         app,
@@ -136,6 +140,7 @@ async fn perform(
         run_ms_p50: timing.run_ms_p50,
         run_ms_p99: timing.run_ms_p99,
         verdict: judge(audit, &place.scope, args.verify).await?,
+        broker: place.waiting.as_ref().map(Waiting::shown),
         ..Report::empty(folder, &plan)
     })
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::args::DemoArgs;
 use super::database;
 use super::scope::Scope;
+use super::waiting::Waiting;
 use crate::exit::usage;
 
 /// Where the demo works.
@@ -18,6 +19,8 @@ pub(super) struct Place {
     pub(super) scope: Scope,
     /// The database, and whether it stays.
     pub(super) database: PathBuf,
+    /// Where the jobs wait, when it is not there.
+    pub(super) waiting: Option<Waiting>,
     /// Whether the database stays when the demo ends.
     pub(super) stays: bool,
     folder: TempDir,
@@ -25,8 +28,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks what was asked for, and makes a temporary folder.
-    pub(super) fn prepare(args: &DemoArgs) -> anyhow::Result<Self> {
+    /// Checks what was asked for, and makes a temporary folder. At `url` is the broker, if one was named.
+    pub(super) fn prepare(args: &DemoArgs, url: Option<&str>) -> anyhow::Result<Self> {
         let given = args.dir.display();
         let root = fs::canonicalize(&args.dir)
             .map_err(|e| usage(format!("the folder {given} cannot be found: {e}")))?;
@@ -49,6 +52,10 @@ impl Place {
             Some(path) => fresh(path)?,
         };
         database::url(&database).map_err(|e| usage(format!("{e:#}")))?;
+        // The name has a random part.
+        let name = folder.path().file_name().unwrap_or_default();
+        let queue = name.to_string_lossy().into_owned();
+        let waiting = url.map(|url| Waiting::at(url, &queue)).transpose()?;
         let scope = Scope {
             root,
             all: args.all,
@@ -58,6 +65,7 @@ impl Place {
         Ok(Self {
             scope,
             database,
+            waiting,
             stays,
             folder,
             keep: args.keep,

@@ -45,6 +45,9 @@ pub(super) struct Report {
     pub(super) run_ms_p50: f64,
     /// See `run_ms_p50`.
     pub(super) run_ms_p99: f64,
+    /// Where the jobs waited, when it was not in the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) broker: Option<String>,
     /// The database, if it is still there.
     pub(super) database: Option<String>,
     /// The folder with the logs of the workers, if it is still there.
@@ -70,6 +73,7 @@ impl Report {
             elapsed_seconds: 0.0,
             run_ms_p50: 0.0,
             run_ms_p99: 0.0,
+            broker: None,
             database: None,
             logs: None,
         }
@@ -116,6 +120,9 @@ impl Report {
                 "{jobs} jobs in {seconds:.1} s with {workers} worker processes: {rate} jobs/s"
             ),
         )?;
+        if let Some(url) = &self.broker {
+            row(text, "", &format!("the jobs waited at {url}"))?;
+        }
         let (p50, p99) = (figure(self.run_ms_p50), figure(self.run_ms_p99));
         row(
             text,

@@ -12,10 +12,15 @@ use tokio::io::AsyncReadExt;
 use super::args::DemoWorkerArgs;
 use super::database;
 use super::digest::{Pace, digest};
+use super::waiting::Waiting;
 
 /// Runs jobs of the demo until standard input is closed.
 pub(crate) async fn run_worker(args: DemoWorkerArgs) -> anyhow::Result<ExitCode> {
-    let app = database::open(&args.database, args.concurrency).await?;
+    let waiting = match (&args.broker, &args.queue) {
+        (Some(url), Some(queue)) => Some(Waiting::at(url, queue)?),
+        _ => None,
+    };
+    let app = database::open(&args.database, waiting.as_ref(), args.concurrency).await?;
     let pace = Pace {
         least: Duration::from_micros(args.pace_us),
         env: Arc::clone(app.env()),

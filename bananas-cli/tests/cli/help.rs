@@ -2,7 +2,7 @@
 
 use crate::stage::Stage;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &["worker"],
     &["enqueue"],
     &["jobs", "list"],
@@ -21,6 +21,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["dead"],
     &["config"],
     &["demo"],
+    &["doctor"],
     &[],
 ];
 

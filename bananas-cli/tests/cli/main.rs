@@ -1,4 +1,4 @@
-//! The built `bananas` command, run in temporary folders on SQLite.
+//! The built `bananas` command, run in temporary folders on SQLite, and on Redis.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +9,7 @@
 mod cancel;
 mod config;
 mod dead;
+mod doctor;
 mod enqueue;
 mod faults;
 mod find;
@@ -16,6 +17,8 @@ mod help;
 mod kill;
 mod life;
 mod look;
+mod redis;
+mod redis_server;
 mod shutdown;
 mod stage;
 mod wait;
