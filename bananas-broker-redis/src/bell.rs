@@ -1,11 +1,11 @@
 //! Wakes consumers that wait. The server keeps a marker for each queue: whoever publishes puts it there, and one
 //! of those who wait takes it. A single connection waits for the markers of all queues that consumers of this
-//! engine wait for.
+//! engine wait for; of a cluster, which lets no command wait for two slots, one for each queue.
 //!
 //! A marker that arrives when nobody waits here any more is put back for somebody else. One that is lost with a
 //! process or a connection costs time, not messages: consumers look again every few seconds all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,16 @@ use bananas_core::{BoxFuture, Env, QueueName};
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, watch};
 
-use crate::connection::{Connection, Dialer, Driver, Use};
+use crate::connection::{Connection, Driver, Use};
 use crate::error::Error;
 use crate::keys::{Keys, Part};
-use crate::link::{Call, Wire, reconnecting};
+use crate::link::{Silences, reconnecting};
+use crate::question::Call;
 use crate::script::Script;
+use crate::servers::Servers;
+
+/// How long a connection is kept on which nobody waits.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// How long one command waits at the server. It bounds how late a connection that went silent is noticed.
 const WAIT: Duration = Duration::from_secs(2);
@@ -46,18 +51,31 @@ pub(crate) const RING: [Part; 9] = [
 
 /// The bell of one engine.
 #[derive(Debug)]
-pub(crate) struct Bell(Arc<Tower>);
+pub(crate) struct Bell {
+    /// By queue on a cluster, and else one for all.
+    towers: Mutex<HashMap<Option<QueueName>, Arc<Tower>>>,
+    ground: Arc<Ground>,
+}
 
+/// One connection to wait on.
 #[derive(Debug)]
 struct Tower {
     state: Mutex<State>,
     /// Rung when somebody begins to wait.
     changed: Notify,
-    ended: watch::Sender<bool>,
-    wire: Weak<Wire>,
+    ground: Arc<Ground>,
+}
+
+/// What all waits of one engine share.
+#[derive(Debug)]
+struct Ground {
+    servers: Weak<Servers>,
     env: Arc<dyn Env>,
-    dialer: Arc<Dialer>,
+    namespace: String,
+    silences: Silences,
+    is_cluster: bool,
     engine: u64,
+    ended: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -93,22 +111,37 @@ struct Waiter {
 }
 
 impl Bell {
-    pub(crate) fn new(dialer: &Arc<Dialer>, wire: &Arc<Wire>, engine: u64) -> Self {
-        Self(Arc::new(Tower {
-            state: Mutex::default(),
-            changed: Notify::new(),
-            ended: watch::Sender::new(false),
-            wire: Arc::downgrade(wire),
-            env: Arc::clone(&wire.env),
-            dialer: Arc::clone(dialer),
+    pub(crate) fn new(servers: &Arc<Servers>, engine: u64) -> Self {
+        let ground = Arc::new(Ground {
+            servers: Arc::downgrade(servers),
+            env: Arc::clone(&servers.env),
+            namespace: servers.dialer.config.namespace.clone(),
+            silences: servers.silences.clone(),
+            is_cluster: servers.is_cluster(),
             engine,
-        }))
+            ended: watch::Sender::new(false),
+        });
+        let towers = Mutex::default();
+        Self { towers, ground }
+    }
+
+    fn towers(&self) -> MutexGuard<'_, HashMap<Option<QueueName>, Arc<Tower>>> {
+        self.towers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until somebody should look at the queue. What was published since the last look counts, for its
     /// marker is still at the server.
     pub(crate) fn rung(&self, queue: &QueueName) -> impl Future<Output = ()> + Send + use<> {
-        let waiter = self.0.enter(queue);
+        let own = self.ground.is_cluster.then(|| queue.clone());
+        let new = || {
+            Arc::new(Tower {
+                state: Mutex::default(),
+                changed: Notify::new(),
+                ground: Arc::clone(&self.ground),
+            })
+        };
+        let tower = Arc::clone(self.towers().entry(own).or_insert_with(new));
+        let waiter = tower.enter(queue);
         async move {
             waiter.rung.notify.notified().await;
             waiter.rung.unheeded.store(false, Ordering::Release);
@@ -117,13 +150,13 @@ impl Bell {
 
     /// Wakes one who waits for this queue, here or elsewhere.
     pub(crate) fn pass_on(&self, queue: &QueueName) {
-        self.0.pass_on(queue);
+        self.ground.pass_on(queue);
     }
 
     /// Waits for nothing any more, and wakes all who do.
     pub(crate) fn end(&self) {
-        self.0.ended.send_replace(true);
-        self.0.ring_all();
+        self.ground.ended.send_replace(true);
+        self.towers().values().for_each(|tower| tower.ring_all());
     }
 }
 
@@ -144,7 +177,75 @@ impl Drop for Waiter {
         }
         drop(state);
         if self.rung.unheeded.load(Ordering::Acquire) {
-            self.tower.pass_on(&self.queue);
+            self.tower.ground.pass_on(&self.queue);
+        }
+    }
+}
+
+impl Ground {
+    fn keys(&self, queue: &QueueName) -> Keys {
+        Keys::of(&self.namespace, queue)
+    }
+
+    /// Makes the command at the server return, so that another can wait for more queues.
+    fn interrupt(&self, heard: &QueueName) {
+        let key = self.keys(heard).interrupt(self.engine);
+        let mut ring = redis::cmd("ZADD");
+        ring.arg(&key).arg(0).arg("");
+        let mut expire = redis::cmd("PEXPIRE");
+        expire.arg(&key).arg(INTERRUPTION_MS);
+        self.post(|servers| {
+            Box::pin(async move {
+                servers.command(&ring).await?;
+                servers.command(&expire).await.map(drop)
+            })
+        });
+    }
+
+    fn pass_on(&self, queue: &QueueName) {
+        let keys = self.keys(queue);
+        let call = Call {
+            script: Script::Ring,
+            keys: RING.map(|part| keys.key(part)).to_vec(),
+            args: Vec::new(),
+        };
+        self.post(|servers| Box::pin(async move { servers.run(&call).await.map(drop) }));
+    }
+
+    /// Does something on the connection for calls, beside all else. That it fails costs time alone.
+    fn post(&self, work: impl FnOnce(Arc<Servers>) -> BoxFuture<'static, Result<(), Error>>) {
+        if let Some(servers) = self.servers.upgrade()
+            && servers.check_open().is_ok()
+        {
+            let work = work(servers);
+            let run = async move {
+                if let Err(e) = work.await {
+                    tracing::debug!(error = %e, "nobody was woken; consumers look again by themselves");
+                }
+            };
+            self.env.spawn_isolated("redis-bell", Box::pin(run));
+        }
+    }
+
+    async fn ending(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender lives as long as this does.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+
+    /// Connects to the server that has the marker of this queue.
+    async fn dial(&self, queue: &QueueName) -> Result<(Connection, Driver), Error> {
+        let servers = self.servers.upgrade();
+        let servers = servers.ok_or(Error::Closed { sent: false })?;
+        let dialer = servers.dialer_of(&self.keys(queue).key(Part::Wake));
+        drop(servers);
+        dialer.dial(Use::Waiting).await
+    }
+
+    /// The connection was of no use, and the marker may be with another server.
+    fn is_elsewhere(&self) {
+        if let Some(servers) = self.servers.upgrade() {
+            servers.is_elsewhere();
         }
     }
 }
@@ -173,10 +274,10 @@ impl Tower {
         if start {
             let tower = Arc::clone(self);
             let listen = Box::pin(async move { tower.listen().await });
-            self.env.spawn_isolated("redis-bell", listen);
+            self.ground.env.spawn_isolated("redis-bell", listen);
         }
         if let Some(heard) = interrupt {
-            self.interrupt(&heard);
+            self.ground.interrupt(&heard);
         }
         self.changed.notify_one();
         Waiter {
@@ -184,50 +285,6 @@ impl Tower {
             queue: queue.clone(),
             number,
             rung,
-        }
-    }
-
-    fn keys(&self, queue: &QueueName) -> Keys {
-        Keys::of(&self.dialer.config.namespace, queue)
-    }
-
-    /// Makes the command at the server return, so that another can wait for more queues.
-    fn interrupt(&self, heard: &QueueName) {
-        let key = self.keys(heard).interrupt(self.engine);
-        let mut ring = redis::cmd("ZADD");
-        ring.arg(&key).arg(0).arg("");
-        let mut expire = redis::cmd("PEXPIRE");
-        expire.arg(&key).arg(INTERRUPTION_MS);
-        self.post(|wire| {
-            Box::pin(async move {
-                wire.command(&ring).await?;
-                wire.command(&expire).await.map(drop)
-            })
-        });
-    }
-
-    fn pass_on(&self, queue: &QueueName) {
-        let keys = self.keys(queue);
-        let call = Call {
-            script: Script::Ring,
-            keys: RING.map(|part| keys.key(part)).to_vec(),
-            args: Vec::new(),
-        };
-        self.post(|wire| Box::pin(async move { wire.run(&call).await.map(drop) }));
-    }
-
-    /// Does something on the connection for calls, beside all else. That it fails costs time alone.
-    fn post(&self, work: impl FnOnce(Arc<Wire>) -> BoxFuture<'static, Result<(), Error>>) {
-        if let Some(wire) = self.wire.upgrade()
-            && wire.check_open().is_ok()
-        {
-            let work = work(wire);
-            let run = async move {
-                if let Err(e) = work.await {
-                    tracing::debug!(error = %e, "nobody was woken; consumers look again by themselves");
-                }
-            };
-            self.env.spawn_isolated("redis-bell", Box::pin(run));
         }
     }
 
@@ -253,39 +310,32 @@ impl Tower {
     async fn listen(&self) {
         tokio::select! {
             () = self.listen_on() => {}
-            () = self.ending() => {}
+            () = self.ground.ending() => {}
         }
-    }
-
-    async fn ending(&self) {
-        let mut ended = self.ended.subscribe();
-        // The sender lives as long as this does.
-        drop(ended.wait_for(|ended| *ended).await);
     }
 
     async fn listen_on(&self) {
         let backoff = reconnecting();
-        let timeout = self.dialer.config.timeout;
+        let env = &self.ground.env;
         let mut failures = 0;
         loop {
-            self.wanted().await;
-            match self
-                .env
-                .within(timeout, self.dialer.dial(Use::Waiting))
-                .await
-            {
-                Ok(Ok((connection, driver))) => {
+            let queues = self.wanted().await;
+            let Some(first) = queues.first() else {
+                continue;
+            };
+            match self.ground.dial(first).await {
+                Ok((connection, driver)) => {
                     self.ring_all();
                     if self.hear(&connection, driver).await {
                         failures = 0;
                     }
                 }
-                Ok(Err(e)) => tracing::debug!(error = %e, "no connection to wait on"),
-                Err(_) => tracing::debug!("the server does not answer who wants to wait"),
+                Err(e) => tracing::debug!(error = %e, "no connection to wait on"),
             }
+            self.ground.is_elsewhere();
             failures += 1;
-            let pause = backoff.delay(failures, self.env.random());
-            self.env.sleep(pause).await;
+            let pause = backoff.delay(failures, env.random());
+            env.sleep(pause).await;
         }
     }
 
@@ -301,24 +351,24 @@ impl Tower {
         }
     }
 
-    /// Waits for markers until the connection ends. Says whether it ever served.
+    /// Waits for markers until the connection ends or is not needed. Says whether it ever served.
     async fn hear(&self, connection: &Connection, mut driver: Driver) -> bool {
         let mut served = false;
-        let Some(silence) = self.wire.upgrade().map(|wire| wire.silence()) else {
-            return served;
-        };
-        let mut silence = pin!(silence);
+        let mut silence = pin!(self.ground.silences.next());
         loop {
             let queues = tokio::select! {
-                queues = self.wanted() => queues,
+                queues = self.ground.env.within(IDLE, self.wanted()) => queues,
                 () = &mut driver => return served,
                 () = &mut silence => return served,
+            };
+            let Ok(queues) = queues else {
+                return served;
             };
             let command = self.command(&queues);
             self.hears(&queues);
             let patience = WAIT + SLACK;
             let answer = tokio::select! {
-                answer = self.env.within(patience, connection.send(&command)) => answer,
+                answer = self.ground.env.within(patience, connection.send(&command)) => answer,
                 () = &mut driver => return served,
                 () = &mut silence => return served,
             };
@@ -344,10 +394,10 @@ impl Tower {
     fn command(&self, queues: &[QueueName]) -> Cmd {
         let mut command = redis::cmd("BZPOPMIN");
         if let Some(first) = queues.first() {
-            command.arg(self.keys(first).interrupt(self.engine));
+            command.arg(self.ground.keys(first).interrupt(self.ground.engine));
         }
         for queue in queues {
-            command.arg(self.keys(queue).key(Part::Wake));
+            command.arg(self.ground.keys(queue).key(Part::Wake));
         }
         command.arg(WAIT.as_secs());
         command
@@ -361,11 +411,11 @@ impl Tower {
         let Some(Value::BulkString(key)) = parts.first() else {
             return false;
         };
-        let is_its = |queue: &&QueueName| self.keys(queue).key(Part::Wake).as_bytes() == key;
+        let is_its = |queue: &&QueueName| self.ground.keys(queue).key(Part::Wake).as_bytes() == key;
         if let Some(queue) = queues.iter().find(is_its)
             && !self.ring(queue)
         {
-            self.pass_on(queue);
+            self.ground.pass_on(queue);
         }
         true
     }

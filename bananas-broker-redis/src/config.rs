@@ -7,15 +7,15 @@ use std::time::Duration;
 use bananas_core::{Error, ErrorKind, Result};
 use url::Url;
 
+use crate::address::Address;
+
 /// Settings of one client of a Redis server.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// Host name or address. Default `localhost`.
-    pub host: String,
-    /// Default 6379.
-    pub port: u16,
-    /// The database by number. Default 0.
+    /// The server, or some nodes of a cluster. Default `localhost`, port 6379.
+    pub hosts: Vec<Address>,
+    /// The database by number. Default 0, the only one of a cluster.
     pub database: i64,
     /// The user of the server's ACL; `None` is its default user.
     pub username: Option<String>,
@@ -56,8 +56,7 @@ pub enum Eviction {
 impl Default for RedisConfig {
     fn default() -> Self {
         Self {
-            host: "localhost".to_owned(),
-            port: 6379,
+            hosts: vec![Address::new("localhost", Address::SERVER_PORT)],
             database: 0,
             username: None,
             password: None,
@@ -85,7 +84,7 @@ const KEYS: &str = "ca (a PEM file), timeout_ms, eviction (refused or accepted)"
 
 impl RedisConfig {
     /// Reads `redis://user:password@host:port/database`, or `rediss://` for TLS; all but the scheme may be
-    /// left out.
+    /// left out. Several nodes of a cluster are joined by commas, as in `redis://a:7000,b:7001`.
     ///
     /// After a `?` may follow `ca=` with a PEM file (and `rediss://`), `timeout_ms=` and `eviction=accepted`,
     /// joined by `&`. User and password are percent-decoded.
@@ -94,7 +93,8 @@ impl RedisConfig {
     ///
     /// `InvalidArgument` for another scheme, an unknown key or a wrong value. The text shows no password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let parsed = match Url::parse(url) {
+        let (first, others) = one_by_one(url);
+        let parsed = match Url::parse(&first) {
             Ok(parsed) if matches!(parsed.scheme(), "redis" | "rediss") => parsed,
             _ => {
                 return invalid(
@@ -106,11 +106,13 @@ impl RedisConfig {
         if parsed.scheme() == "rediss" {
             config.tls = Tls::System;
         }
-        if let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) {
-            // An address of six parts stands in brackets in a URL, and nowhere else.
-            config.host = host.trim_matches(['[', ']']).to_owned();
+        config.hosts = vec![address(&parsed)];
+        for other in others {
+            let Ok(other) = Url::parse(&format!("redis://{other}")) else {
+                return invalid(format!("{other:?} in the URL is no host"));
+            };
+            config.hosts.push(address(&other));
         }
-        config.port = parsed.port().unwrap_or(config.port);
         config.username = decoded(parsed.username())?.filter(|name| !name.is_empty());
         config.password = parsed.password().map_or(Ok(None), decoded)?;
         let database = parsed.path().trim_matches('/');
@@ -183,13 +185,28 @@ impl RedisConfig {
             (user, None) => format!("{}@", user.as_deref().unwrap_or_default()),
             (user, Some(_)) => format!("{}:***@", user.as_deref().unwrap_or_default()),
         };
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        format!("{scheme}://{user}{host}:{}/{}", self.port, self.database)
+        let hosts: Vec<_> = self.hosts.iter().map(Address::to_string).collect();
+        format!("{scheme}://{user}{}/{}", hosts.join(","), self.database)
     }
+}
+
+/// The URL with its first host alone, and its other hosts.
+fn one_by_one(url: &str) -> (String, Vec<&str>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), Vec::new());
+    };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let mut hosts = hosts.split(',');
+    let first = hosts.next().unwrap_or_default();
+    (format!("{scheme}://{user}{first}{behind}"), hosts.collect())
+}
+
+fn address(url: &Url) -> Address {
+    // An address of six parts stands in brackets in a URL, and nowhere else.
+    let host = url.host_str().filter(|host| !host.is_empty());
+    let host = host.unwrap_or("localhost").trim_matches(['[', ']']);
+    Address::new(host, url.port().unwrap_or(Address::SERVER_PORT))
 }
 
 /// The text with its percent signs resolved.
@@ -232,8 +249,7 @@ mod tests {
         let url = "rediss://ada:p%40ss%3a@db.example:6390/3?ca=%2Fetc%2Fca.pem&timeout_ms=250";
         let config = RedisConfig::from_url(url).unwrap();
         let expected = RedisConfig {
-            host: "db.example".to_owned(),
-            port: 6390,
+            hosts: vec![Address::new("db.example", 6390)],
             database: 3,
             username: Some("ada".to_owned()),
             password: Some("p@ss:".to_owned()),
@@ -243,8 +259,13 @@ mod tests {
         };
         assert!(config == expected, "{config:?}");
         let short = RedisConfig::from_url("redis://[::1]").unwrap();
-        assert_eq!((short.host.as_str(), short.port), ("::1", 6379));
+        assert_eq!(short.hosts, [Address::new("::1", 6379)]);
         assert_eq!(short.shown_url(), "redis://[::1]:6379/0");
+        let many =
+            RedisConfig::from_url("redis://:hidden@a:7000,[::1]:7001,c/0?timeout_ms=9").unwrap();
+        let shown = "redis://:***@a:7000,[::1]:7001,c:6379/0";
+        assert_eq!(many.shown_url(), shown);
+        assert_eq!(many.timeout, Duration::from_millis(9));
     }
 
     #[test]
@@ -284,6 +305,7 @@ mod tests {
         for (url, word) in [
             ("postgres://x", "redis://localhost"),
             ("redis://h/one", "not a number"),
+            ("redis://h,h:x", "no host"),
             ("redis://h?wait=1", "known are ca"),
             ("redis://h?ca=x.pem", "rediss://"),
             ("redis://h?timeout_ms=5s", "milliseconds"),

@@ -4,11 +4,12 @@
 //! dropped, the connection ends and with it every call that waits for an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bananas_core::{BoxFuture, ErrorKind};
+use bananas_core::{BoxFuture, Env, ErrorKind};
 use futures::future::join_all;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, ServerError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -16,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tokio_rustls::{TlsConnector, rustls};
 
+use crate::address::Address;
 use crate::config::{RedisConfig, Tls};
 use crate::error::Error;
 use crate::script::Script;
@@ -26,11 +28,18 @@ const UNWRITTEN: usize = 1_024;
 /// Runs a connection; it ends when this does, or is dropped.
 pub(crate) type Driver = BoxFuture<'static, ()>;
 
-/// Makes connections to one server.
+/// What bytes go through, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Makes connections to one server: the first of those in the configuration that answers.
+#[derive(Clone)]
 pub(crate) struct Dialer {
     pub(crate) config: RedisConfig,
     pub(crate) url: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(crate) env: Arc<dyn Env>,
+    tls: Option<TlsConnector>,
 }
 
 /// What a connection is used for.
@@ -40,6 +49,8 @@ pub(crate) enum Use {
     Calls,
     /// One command after the other that waits at the server.
     Waiting,
+    /// A question about the servers.
+    Asking,
 }
 
 /// One connection. A clone is the same connection.
@@ -57,56 +68,94 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(config: RedisConfig) -> Result<Self, Error> {
+    pub(crate) fn new(config: RedisConfig, env: &Arc<dyn Env>) -> Result<Self, Error> {
         let tls = match &config.tls {
             Tls::Off => None,
-            Tls::System => Some(connector(&config, None)?),
-            Tls::Authority(path) => Some(connector(&config, Some(path))?),
+            Tls::System => Some(connector(None)?),
+            Tls::Authority(path) => Some(connector(Some(path))?),
         };
         Ok(Self {
             url: config.shown_url(),
             config,
+            env: Arc::clone(env),
             tls,
         })
     }
 
-    /// Connects and introduces itself. The caller sets the deadline.
+    /// Makes connections to this server, the same way.
+    pub(crate) fn to(&self, address: &Address) -> Self {
+        let mut dialer = self.clone();
+        dialer.config.hosts = vec![address.clone()];
+        dialer.url = dialer.config.shown_url();
+        dialer
+    }
+
+    /// Connects and introduces itself, in the time that an operation may take.
     pub(crate) async fn dial(&self, used_for: Use) -> Result<(Connection, Driver), Error> {
-        let address = (self.config.host.as_str(), self.config.port);
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|e| self.unreachable(&e))?;
-        stream.set_nodelay(true).map_err(|e| self.unreachable(&e))?;
-        match &self.tls {
-            None => self.introduce(stream, used_for).await,
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), stream).await;
-                let stream = stream.map_err(|e| self.unreachable(&untrusted(&e)))?;
-                self.introduce(stream, used_for).await
-            }
-        }
+        let (connection, _, driver) = self.dial_any(used_for).await?;
+        Ok((connection, driver))
     }
 
-    /// Makes a connection that hears what is told on a channel. The caller sets the deadline.
+    /// The same; also says which of the hosts answered.
+    pub(crate) async fn dial_any(
+        &self,
+        used_for: Use,
+    ) -> Result<(Connection, Address, Driver), Error> {
+        let hosts = &self.config.hosts;
+        let share = self.share();
+        let mut error = self.unreachable(&"the URL names no host");
+        for address in hosts {
+            let dialled = self.env.within(share, self.reach(address, used_for)).await;
+            match dialled {
+                Ok(Ok((connection, driver))) => return Ok((connection, address.clone(), driver)),
+                Ok(Err(e)) => error = e,
+                Err(_) => error = self.silent(share),
+            }
+        }
+        Err(error)
+    }
+
+    /// Makes a connection that hears what is told on a channel, in the time that an operation may take.
     pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Error> {
-        let address = (self.config.host.as_str(), self.config.port);
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|e| self.unreachable(&e))?;
-        match &self.tls {
-            None => self.hear(stream, channel).await,
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), stream).await;
-                let stream = stream.map_err(|e| self.unreachable(&untrusted(&e)))?;
-                self.hear(stream, channel).await
+        let hosts = &self.config.hosts;
+        let share = self.share();
+        let mut error = self.unreachable(&"the URL names no host");
+        for address in hosts {
+            match self.env.within(share, self.hear(address, channel)).await {
+                Ok(Ok(heard)) => return Ok(heard),
+                Ok(Err(e)) => error = e,
+                Err(_) => error = self.silent(share),
             }
         }
+        Err(error)
     }
 
-    async fn hear<S>(&self, stream: S, channel: &str) -> Result<PubSub, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    /// How long one host may take.
+    fn share(&self) -> Duration {
+        let hosts = self.config.hosts.len().max(1);
+        self.config.timeout / u32::try_from(hosts).unwrap_or(1)
+    }
+
+    fn silent(&self, share: Duration) -> Error {
+        self.unreachable(&format!("it did not answer within {share:?}"))
+    }
+
+    async fn socket(&self, address: &Address) -> Result<Box<dyn Stream>, Error> {
+        let socket = TcpStream::connect((address.host.as_str(), address.port));
+        let stream = socket.await.map_err(|e| self.unreachable(&e))?;
+        stream.set_nodelay(true).map_err(|e| self.unreachable(&e))?;
+        let Some(connector) = &self.tls else {
+            return Ok(Box::new(stream));
+        };
+        let name = ServerName::try_from(address.host.clone())
+            .map_err(|_| Error::Refused(format!("{:?} is no host name for TLS", address.host)))?;
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(|e| self.unreachable(&untrusted(&e)))?;
+        Ok(Box::new(stream))
+    }
+
+    async fn hear(&self, address: &Address, channel: &str) -> Result<PubSub, Error> {
+        let stream = self.socket(address).await?;
         let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(password) = &self.config.password {
             info = info.set_password(password);
@@ -122,10 +171,8 @@ impl Dialer {
         heard.await.map_err(|e| self.unreachable(&e))
     }
 
-    async fn introduce<S>(&self, stream: S, used_for: Use) -> Result<(Connection, Driver), Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn reach(&self, address: &Address, used_for: Use) -> Result<(Connection, Driver), Error> {
+        let stream = self.socket(address).await?;
         // The library's own introduction hides what the server says to a wrong password. Its timeout of
         // half a second is off: every call has a deadline of ours.
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -187,7 +234,7 @@ impl Dialer {
             match answer {
                 // Not to be allowed to have a name does no harm.
                 Value::ServerError(_) if n == needed => {}
-                Value::ServerError(error) => return Err(Error::server(&self.url, &error)),
+                Value::ServerError(error) => return Err(self.refused(&error)),
                 Value::BulkString(hash) => hashes.push(String::from_utf8_lossy(&hash).into_owned()),
                 _ => {}
             }
@@ -197,6 +244,17 @@ impl Dialer {
         }
         connection.hashes = hashes.into();
         Ok(connection)
+    }
+
+    fn refused(&self, error: &ServerError) -> Error {
+        let is_of_cluster = |detail: &str| detail.contains("not allowed in cluster mode");
+        if error.details().is_some_and(is_of_cluster) {
+            return Error::Refused(format!(
+                "{} is of a cluster, which has database 0 alone; leave out the number",
+                self.url
+            ));
+        }
+        Error::server(&self.url, error)
     }
 
     fn hung_up(&self) -> &'static str {
@@ -224,6 +282,16 @@ impl Connection {
             .send_packed_command(command)
             .await
             .map_err(|e| e.to_string())
+    }
+
+    /// Sends a command to the node that is about to get its key.
+    pub(crate) async fn send_asking(&self, command: &Cmd) -> Result<Value, String> {
+        let mut both = redis::pipe();
+        both.cmd("ASKING").add_command(command.clone());
+        let mut redis = self.redis.clone();
+        let answers = redis.send_packed_commands(&both, 1, 1).await;
+        let mut answers = answers.map_err(|e| e.to_string())?;
+        answers.pop().ok_or_else(|| "no answer".to_owned())
     }
 
     /// The name under which this server knows a script.
@@ -257,10 +325,7 @@ fn untrusted(error: &std::io::Error) -> String {
     format!("{error}{advice}")
 }
 
-fn connector(
-    config: &RedisConfig,
-    authority: Option<&std::path::PathBuf>,
-) -> Result<(TlsConnector, ServerName<'static>), Error> {
+fn connector(authority: Option<&std::path::PathBuf>) -> Result<TlsConnector, Error> {
     let refused = |what: String| Error::Refused(what);
     let mut roots = RootCertStore::empty();
     if let Some(path) = authority {
@@ -290,7 +355,5 @@ fn connector(
         .map_err(|e| refused(e.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from(config.host.clone())
-        .map_err(|_| refused(format!("{:?} is no host name for TLS", config.host)))?;
-    Ok((TlsConnector::from(Arc::new(client)), name))
+    Ok(TlsConnector::from(Arc::new(client)))
 }

@@ -12,12 +12,11 @@ use redis::Value;
 use crate::bell::Bell;
 use crate::broker::{Credits, RedisBroker};
 use crate::config::RedisConfig;
-use crate::connection::Dialer;
 use crate::error::Error;
 use crate::keys::{Keys, Part};
-use crate::link::{Call, Link, Wire};
+use crate::question::Call;
 use crate::script::Script;
-use crate::server;
+use crate::servers::Servers;
 use crate::store::{self, Known, RedisStore, Watchers};
 
 /// The largest body, in bytes.
@@ -28,8 +27,9 @@ pub(crate) const BATCH: usize = 500;
 
 /// One client of one Redis server.
 ///
-/// It has a connection for all calls, and another, made when it is first needed, that waits for messages. Both
-/// end when its broker is closed or the last handle is dropped.
+/// It has a connection for all calls, and another, made when it is first needed, that waits for messages; of a
+/// cluster, one for calls to each master in use, and one that waits for each queue with consumers. All end
+/// when its broker is closed or the last handle is dropped.
 #[derive(Debug)]
 pub struct RedisEngine {
     shared: Arc<Shared>,
@@ -46,10 +46,9 @@ impl RedisEngine {
     /// one that is loading or a replica.
     pub async fn open(config: RedisConfig, env: Arc<dyn Env>) -> Result<Arc<Self>> {
         config.check()?;
-        let eviction = config.eviction;
-        let dialer = Arc::new(Dialer::new(config)?);
-        let link = Link::new(Arc::clone(&dialer), &env);
-        let facts = server::look(link.wire(), eviction).await?;
+        let (servers, facts) = Servers::open(config, &env).await?;
+        let servers = Arc::new(servers);
+        let dialer = &servers.dialer;
         let mut capabilities = Capabilities::exact();
         capabilities.max_message = MAX_MESSAGE;
         capabilities.max_batch = BATCH;
@@ -67,8 +66,8 @@ impl RedisEngine {
             durability: facts.durability,
             max_value: MAX_MESSAGE,
         };
-        let bell = Bell::new(&dialer, link.wire(), env.random());
-        let watchers = Watchers::new(&dialer, &env);
+        let bell = Bell::new(&servers, env.random());
+        let watchers = Watchers::new(dialer, &env);
         let shared = Shared {
             namespace: dialer.config.namespace.clone(),
             info,
@@ -78,7 +77,7 @@ impl RedisEngine {
             known: Known::default(),
             watchers,
             credits: Credits::default(),
-            link,
+            servers,
         };
         Ok(Arc::new(Self {
             shared: Arc::new(shared),
@@ -114,7 +113,7 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) bell: Bell,
     pub(crate) credits: Credits,
-    link: Link,
+    servers: Arc<Servers>,
 }
 
 impl fmt::Debug for Shared {
@@ -126,8 +125,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn wire(&self) -> &Arc<Wire> {
-        self.link.wire()
+    pub(crate) fn wire(&self) -> &Arc<Servers> {
+        &self.servers
     }
 
     /// Waits for what is under way, and takes nothing more.

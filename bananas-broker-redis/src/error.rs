@@ -151,11 +151,11 @@ fn is_of_script(detail: &str) -> bool {
 /// What an error code of the server means.
 fn server_kind(code: &str, detail: &str) -> ErrorKind {
     match code {
-        "LOADING" | "MASTERDOWN" | "READONLY" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN"
-        | "NOREPLICAS" | "MISCONF" | "NOSCRIPT" | "UNBLOCKED" => ErrorKind::Unavailable,
+        "LOADING" | "MASTERDOWN" | "READONLY" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED"
+        | "ASK" | "NOREPLICAS" | "MISCONF" | "NOSCRIPT" | "UNBLOCKED" => ErrorKind::Unavailable,
         "OOM" => ErrorKind::Full,
         "NOAUTH" | "WRONGPASS" | "NOPERM" => ErrorKind::Auth,
-        "MOVED" | "ASK" | "CROSSSLOT" => ErrorKind::Unsupported,
+        "CROSSSLOT" => ErrorKind::Unsupported,
         "ERR" if detail.contains("max number of clients") => ErrorKind::Throttled,
         "ERR" if is_of_script(detail) => ErrorKind::Auth,
         "ERR" if detail.contains("invalid password") || detail.contains("AUTH") => ErrorKind::Auth,
@@ -210,7 +210,8 @@ mod tests {
                 Auth,
                 Status::MayBeApplied,
             ),
-            ("MOVED", "1 h:2", Unsupported, Status::Permanent),
+            ("MOVED", "1 h:2", Unavailable, Status::NotApplied),
+            ("CROSSSLOT", "", Unsupported, Status::Permanent),
             (
                 "ERR",
                 "max number of clients reached",

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use bananas_core::{Durability, Error as Seen, Fact, Result};
+use bananas_core::{Durability, Error as Seen, Fact, FactLevel, Result, Tick};
+use futures::future::try_join_all;
 
 use crate::config::{RedisConfig, Tls};
 use crate::engine::Shared;
@@ -20,21 +21,48 @@ struct Told {
     replicas_needed: Option<String>,
 }
 
-/// The facts of the server behind an engine, the same for both its sides.
+/// The facts of the server behind an engine, or of all masters of a cluster; the same for both its sides.
 pub(crate) async fn of(shared: &Shared) -> Result<Vec<Fact>> {
-    let told = ask(shared.wire()).await;
-    let told = told.map_err(|e| Seen::from(e).during("facts"))?;
-    let config = &shared.wire().dialer.config;
-    Ok(facts(&told, shared.store_info.durability, config))
+    let servers = shared.wire();
+    servers.check_open()?;
+    let until = shared.env.monotonic() + servers.timeout();
+    let links = servers.all();
+    let asked = try_join_all(links.iter().map(|link| ask(link.wire(), until))).await;
+    let told = asked.map_err(|e| Seen::from(e).during("facts"))?;
+    let (class, config) = (shared.store_info.durability, &servers.dialer.config);
+    let each = links.iter().zip(&told).map(|(link, told)| {
+        let facts = facts(told, class, config);
+        (link.wire().address(), facts)
+    });
+    Ok(worst(each.collect()))
 }
 
-async fn ask(wire: &Wire) -> std::result::Result<Told, Error> {
+/// Of each fact the one that matters most among those of several servers, which are named by their addresses.
+fn worst(each: Vec<(String, Vec<Fact>)>) -> Vec<Fact> {
+    let mut worst: Vec<Fact> = Vec::new();
+    let several = each.len() > 1;
+    for (address, facts) in each {
+        for mut fact in facts {
+            if several && fact.level > FactLevel::Info && fact.name != Fact::DURABILITY {
+                fact.value = format!("{} ({address})", fact.value);
+            }
+            match worst.iter_mut().find(|other| other.name == fact.name) {
+                Some(other) if other.level < fact.level => *other = fact,
+                Some(_) => {}
+                None => worst.push(fact),
+            }
+        }
+    }
+    worst
+}
+
+async fn ask(wire: &Wire, until: Tick) -> std::result::Result<Told, Error> {
     Ok(Told {
-        info: info(wire, "everything").await?,
-        appendonly: setting(wire, "appendonly").await?,
-        appendfsync: setting(wire, "appendfsync").await?,
-        eviction: setting(wire, "maxmemory-policy").await?,
-        replicas_needed: setting(wire, "min-replicas-to-write").await?,
+        info: info(wire, "everything", until).await?,
+        appendonly: setting(wire, "appendonly", until).await?,
+        appendfsync: setting(wire, "appendfsync", until).await?,
+        eviction: setting(wire, "maxmemory-policy", until).await?,
+        replicas_needed: setting(wire, "min-replicas-to-write", until).await?,
     })
 }
 
@@ -183,8 +211,11 @@ fn replicas(info: &str, told: &Told) -> Option<Fact> {
 
 /// Who could listen or come in, when the way to the server is longer than this host.
 fn of_network(config: &RedisConfig) -> Vec<Fact> {
-    let address: Option<IpAddr> = config.host.parse().ok();
-    let is_here = config.host == "localhost" || address.is_some_and(|it| it.is_loopback());
+    let is_local = |host: &str| {
+        let address: Option<IpAddr> = host.parse().ok();
+        host == "localhost" || address.is_some_and(|it| it.is_loopback())
+    };
+    let is_here = config.hosts.iter().all(|address| is_local(&address.host));
     let mut facts = Vec::new();
     let name = "encryption";
     match (&config.tls, is_here) {
@@ -218,8 +249,6 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bananas_core::FactLevel;
-
     use super::*;
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n\
@@ -316,6 +345,26 @@ mod tests {
                 ("state", warning)
             ]
         );
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_may_lose_jobs_is_named() {
+        let mut evicting = told(INFO);
+        evicting.eviction = Some("allkeys-lru".to_owned());
+        let each = [("a:1", told(INFO)), ("b:2", evicting), ("c:3", told(INFO))];
+        let each = each.map(|(address, told)| {
+            let facts = facts(&told, Durability::D2, &RedisConfig::default());
+            (address.to_owned(), facts)
+        });
+        let facts = worst(each.to_vec());
+        let mut amiss = facts.iter().filter(|fact| fact.level > FactLevel::Info);
+        let fact = amiss.next().unwrap();
+        assert_eq!(
+            (fact.name, fact.value.as_str()),
+            ("eviction policy", "allkeys-lru (b:2)")
+        );
+        assert!(amiss.next().is_none());
+        assert_eq!(facts.iter().filter(|fact| fact.name == "memory").count(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! processes (class D1), with `appendfsync everysec` the kill of the server (D2), with `always` the loss of
 //! power (D3). It is looked up when the engine is opened; a server that does not tell counts as the weakest.
 //!
-//! **Limits.** One server, version 6.2 or newer; no cluster yet. A body has at most 64 MiB. A failover to a
+//! **Limits.** One server or a cluster, version 6.2 or newer. A body has at most 64 MiB. A failover to a
 //! replica loses what was not replicated.
 //!
 //! ```no_run
@@ -29,20 +29,27 @@
 //! # }
 //! ```
 
+mod address;
 mod bell;
 mod broker;
+mod cluster;
 mod config;
 mod connection;
 mod debt;
+mod door;
 mod engine;
 mod error;
 mod facts;
 mod keys;
 mod link;
+mod question;
 mod reply;
 mod script;
 mod server;
+mod servers;
+mod slots;
 mod store;
 
+pub use self::address::Address;
 pub use self::config::{Eviction, RedisConfig, Tls};
 pub use self::engine::RedisEngine;

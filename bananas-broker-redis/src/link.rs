@@ -7,17 +7,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bananas_core::{Backoff, Env, ErrorKind, Tick};
 use redis::{Cmd, Value};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::connection::{Connection, Dialer, Driver, Use, load};
 use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
-use crate::script::Script;
+use crate::question::Question;
 
 /// How long the old connection still has once the new one works: a server that stood still answers both.
 const LAST_CHANCE: Duration = Duration::from_millis(100);
@@ -25,36 +24,34 @@ const LAST_CHANCE: Duration = Duration::from_millis(100);
 /// The longest pause before connecting again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A script, its keys and its arguments.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) script: Script,
-    pub(crate) keys: Vec<String>,
-    pub(crate) args: Vec<Vec<u8>>,
-}
-
-impl Call {
-    fn command(&self, hash: &str) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(hash).arg(self.keys.len());
-        for key in &self.keys {
-            command.arg(key);
-        }
-        for arg in &self.args {
-            command.arg(arg.as_slice());
-        }
-        command
-    }
-}
-
 /// How it stands with the connection.
 #[derive(Clone, Debug)]
 enum Standing {
     /// There is none, for this reason.
     Down(Error),
-    /// The connection with this number.
-    Up(u64, Connection),
+    Up(Line),
     Closed,
+}
+
+/// How often connections went silent, of all that one engine has.
+#[derive(Clone, Debug)]
+pub(crate) struct Silences(Arc<watch::Sender<u64>>);
+
+impl Silences {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Waits until a connection goes silent: others that came the same way may be silent, too.
+    pub(crate) fn next(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut silences = self.0.subscribe();
+        async move {
+            if silences.changed().await.is_err() {
+                // All is over, and nothing goes silent any more.
+                std::future::pending().await
+            }
+        }
+    }
 }
 
 /// The shared connection; it ends when this is dropped.
@@ -63,47 +60,42 @@ pub(crate) struct Link(Arc<Wire>);
 
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) env: Arc<dyn Env>,
-    pub(crate) dialer: Arc<Dialer>,
+    env: Arc<dyn Env>,
+    dialer: Arc<Dialer>,
     standing: watch::Sender<Standing>,
-    /// Calls between their beginning and their end.
-    under_way: AtomicUsize,
-    /// Rung when a call ended.
-    ended: Notify,
     debt: Debt,
-    /// How often a connection went silent.
-    silences: watch::Sender<u64>,
-    /// Set when no more calls are taken.
-    closing: watch::Sender<bool>,
+    silences: Silences,
 }
 
-/// Counts a call as long as it lasts.
-struct UnderWay<'a>(&'a Wire);
+/// One of the connections that were made one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    number: u64,
+    connection: Connection,
+}
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-        self.0.ended.notify_waiters();
-    }
+/// Whether a node of a cluster is asked about a slot that it is about to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    No,
+    Yes,
 }
 
 impl Link {
     /// Starts the task that connects, at once and for ever.
-    pub(crate) fn new(dialer: Arc<Dialer>, env: &Arc<dyn Env>) -> Self {
+    pub(crate) fn new(dialer: Arc<Dialer>, silences: &Silences) -> Self {
+        let env = Arc::clone(&dialer.env);
         let none = Error::NotSent {
             url: dialer.url.clone(),
             why: "it does not answer".to_owned(),
             kind: ErrorKind::Unreachable,
         };
         let wire = Arc::new(Wire {
-            env: Arc::clone(env),
+            env: Arc::clone(&env),
             dialer,
             standing: watch::Sender::new(Standing::Down(none)),
-            under_way: AtomicUsize::new(0),
-            ended: Notify::new(),
             debt: Debt::default(),
-            silences: watch::Sender::new(0),
-            closing: watch::Sender::new(false),
+            silences: silences.clone(),
         });
         let driven = Arc::clone(&wire);
         env.spawn_isolated("redis", Box::pin(async move { driven.drive().await }));
@@ -122,69 +114,23 @@ impl Drop for Link {
 }
 
 impl Wire {
-    /// How long an operation may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.dialer.config.timeout
+    /// Where it leads, for people.
+    pub(crate) fn url(&self) -> &str {
+        &self.dialer.url
     }
 
-    /// Waits until a connection goes silent: others that came the same way may be silent, too.
-    pub(crate) fn silence(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut silences = self.silences.subscribe();
-        async move {
-            if silences.changed().await.is_err() {
-                // All is over, and nothing goes silent any more.
-                std::future::pending().await
-            }
-        }
-    }
-
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        if *self.closing.borrow() {
-            return Err(Error::Closed { sent: false });
-        }
-        Ok(())
-    }
-
-    /// Runs a script and answers what it answered, and when it was handed to the connection.
-    pub(crate) async fn run(&self, call: &Call) -> Result<(Value, Tick), Error> {
-        let _under_way = self.begin()?;
-        let until = self.env.monotonic() + self.timeout();
-        let (number, connection) = self.connected(until).await?;
-        let command = call.command(connection.hash(call.script));
-        let mut sent = self.env.monotonic();
-        let mut answer = self.ask((number, &connection), &command, until).await;
-        if matches!(&answer, Err(e) if e.is_unknown_script()) {
-            // It was not run, so running it now is no second time.
-            self.ask((number, &connection), &load(call.script), until)
-                .await?;
-            sent = self.env.monotonic();
-            answer = self.ask((number, &connection), &command, until).await;
-        }
-        Ok((answer?, sent))
-    }
-
-    /// Sends a plain command and answers what it answered.
-    pub(crate) async fn command(&self, command: &Cmd) -> Result<Value, Error> {
-        let _under_way = self.begin()?;
-        let until = self.env.monotonic() + self.timeout();
-        let (number, connection) = self.connected(until).await?;
-        self.ask((number, &connection), command, until).await
-    }
-
-    fn begin(&self) -> Result<UnderWay<'_>, Error> {
-        // Counted first: who closes looks at the count after the flag.
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-        let under_way = UnderWay(self);
-        self.check_open()?;
-        Ok(under_way)
+    /// The address of the server, for people.
+    pub(crate) fn address(&self) -> String {
+        let hosts = self.dialer.config.hosts.iter().map(ToString::to_string);
+        hosts.collect::<Vec<_>>().join(",")
     }
 
     /// The connection, as soon as there is one.
-    async fn connected(&self, until: Tick) -> Result<(u64, Connection), Error> {
+    pub(crate) async fn line(&self, until: Tick) -> Result<Line, Error> {
         let mut standing = self.standing.subscribe();
         loop {
             match &*standing.borrow_and_update() {
-                Standing::Up(number, connection) => return Ok((*number, connection.clone())),
+                Standing::Up(line) => return Ok(line.clone()),
                 Standing::Closed => return Err(Error::Closed { sent: false }),
                 Standing::Down(_) => {}
             }
@@ -198,6 +144,34 @@ impl Wire {
         }
     }
 
+    /// Asks over this connection; the answer, and when the question was handed to it.
+    pub(crate) async fn answer(
+        &self,
+        line: &Line,
+        question: Question<'_>,
+        asking: Asking,
+        until: Tick,
+    ) -> Result<(Value, Tick), Error> {
+        let mut sent = self.env.monotonic();
+        let call = match question {
+            Question::Command(command) => {
+                let answer = self.ask(line, command, asking, until).await;
+                return answer.map(|answer| (answer, sent));
+            }
+            Question::Call(call) => call,
+        };
+        let command = call.command(line.connection.hash(call.script));
+        let mut answer = self.ask(line, &command, asking, until).await;
+        if matches!(&answer, Err(e) if e.is_unknown_script()) {
+            // It was not run, so running it now is no second time.
+            self.ask(line, &load(call.script), Asking::No, until)
+                .await?;
+            sent = self.env.monotonic();
+            answer = self.ask(line, &command, asking, until).await;
+        }
+        Ok((answer?, sent))
+    }
+
     fn not_yet(&self) -> Error {
         Error::NotSent {
             url: self.dialer.url.clone(),
@@ -208,13 +182,20 @@ impl Wire {
 
     async fn ask(
         &self,
-        (number, connection): (u64, &Connection),
+        line: &Line,
         command: &Cmd,
+        asking: Asking,
         until: Tick,
     ) -> Result<Value, Error> {
         let url = &self.dialer.url;
+        let sending = async {
+            match asking {
+                Asking::No => line.connection.send(command).await,
+                Asking::Yes => line.connection.send_asking(command).await,
+            }
+        };
         let owed = self.debt.begin(self.env.as_ref());
-        let answer = self.env.until(until, connection.send(command)).await;
+        let answer = self.env.until(until, sending).await;
         if matches!(answer, Ok(Ok(_))) {
             owed.paid();
         }
@@ -222,7 +203,7 @@ impl Wire {
             Ok(Ok(Value::ServerError(error))) => {
                 let error = Error::server(url, &error);
                 if error.wants_another_server() {
-                    self.lose(number, &error);
+                    self.lose(line.number, &error);
                 }
                 return Err(error);
             }
@@ -236,10 +217,10 @@ impl Wire {
             },
             Err(_) => Error::Silence {
                 url: url.clone(),
-                waited: self.timeout(),
+                waited: self.dialer.config.timeout,
             },
         };
-        self.lose(number, &error);
+        self.lose(line.number, &error);
         Err(error)
     }
 
@@ -247,7 +228,7 @@ impl Wire {
     pub(crate) fn mistrust(&self) -> Error {
         let error = Error::WrongAnswer(self.dialer.url.clone());
         let number = match &*self.standing.borrow() {
-            Standing::Up(number, _) => Some(*number),
+            Standing::Up(line) => Some(line.number),
             _ => None,
         };
         if let Some(number) = number {
@@ -259,35 +240,20 @@ impl Wire {
     /// The connection with this number is of no more use.
     fn lose(&self, number: u64, why: &Error) {
         self.standing.send_if_modified(|standing| {
-            let mine = matches!(standing, Standing::Up(other, _) if *other == number);
+            let mine = matches!(standing, Standing::Up(line) if line.number == number);
             if mine {
                 *standing = Standing::Down(why.clone());
             }
             mine
         });
         if matches!(why, Error::Silence { .. }) {
-            self.silences.send_modify(|silences| *silences += 1);
+            self.silences.0.send_modify(|silences| *silences += 1);
         }
     }
 
-    fn end(&self) {
-        self.closing.send_replace(true);
+    /// Ends it for good; calls under way fail as doubtful.
+    pub(crate) fn end(&self) {
         self.standing.send_replace(Standing::Closed);
-    }
-
-    /// Takes no more calls, waits for those under way, and ends.
-    pub(crate) async fn close(&self, deadline: Duration) {
-        let until = self.env.monotonic() + deadline;
-        self.closing.send_replace(true);
-        loop {
-            let ended = self.ended.notified();
-            if self.under_way.load(Ordering::Acquire) == 0
-                || self.env.until(until, ended).await.is_err()
-            {
-                break;
-            }
-        }
-        self.end();
     }
 
     async fn drive(&self) {
@@ -298,7 +264,7 @@ impl Wire {
             let dialling = async {
                 match next.take() {
                     Some(dialled) => Ok(dialled),
-                    None => self.dial().await,
+                    None => self.dialer.dial(Use::Calls).await,
                 }
             };
             let dialled = tokio::select! {
@@ -308,7 +274,7 @@ impl Wire {
             match dialled {
                 Ok((connection, driver)) => {
                     failures = 0;
-                    next = self.serve(number, connection, driver).await;
+                    next = self.serve(Line { number, connection }, driver).await;
                 }
                 Err(e) => self.is_down(e),
             }
@@ -324,24 +290,14 @@ impl Wire {
         }
     }
 
-    async fn dial(&self) -> Result<(Connection, Driver), Error> {
-        let dialling = self.dialer.dial(Use::Calls);
-        let dialled = self.env.within(self.timeout(), dialling).await;
-        dialled.unwrap_or_else(|_| Err(self.silent()))
-    }
-
     /// Runs a connection until it ends or is given up; for one that is given up because another works, answers
     /// with the other.
-    async fn serve(
-        &self,
-        number: u64,
-        connection: Connection,
-        driver: Driver,
-    ) -> Option<(Connection, Driver)> {
+    async fn serve(&self, line: Line, driver: Driver) -> Option<(Connection, Driver)> {
+        let number = line.number;
         let opened = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
             if open {
-                *standing = Standing::Up(number, connection);
+                *standing = Standing::Up(line);
             }
             open
         });
@@ -370,7 +326,7 @@ impl Wire {
     async fn better(&self) -> (Connection, Driver) {
         loop {
             let silent = self.debt.silent(&self.env).await;
-            if let Ok((connection, mut driver)) = self.dial().await {
+            if let Ok((connection, mut driver)) = self.dialer.dial(Use::Calls).await {
                 tokio::select! {
                     () = &mut driver => {}
                     () = self.env.sleep(LAST_CHANCE) => {
@@ -398,14 +354,6 @@ impl Wire {
             }
             false
         });
-    }
-
-    fn silent(&self) -> Error {
-        Error::NotSent {
-            url: self.dialer.url.clone(),
-            why: format!("it did not answer within {:?}", self.timeout()),
-            kind: ErrorKind::Unreachable,
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the server is and how well it keeps what it confirmed.
 
-use bananas_core::Durability;
-use redis::Value;
+use bananas_core::{Durability, Tick};
+use redis::{Cmd, Value};
 
 use crate::config::Eviction;
 use crate::error::Error;
-use crate::link::Wire;
+use crate::link::{Asking, Wire};
+use crate::question::Question;
 use crate::reply;
 
 /// The oldest version that has all the commands in use.
@@ -19,31 +20,70 @@ pub(crate) struct ServerFacts {
     pub(crate) version: Option<String>,
 }
 
-/// Asks the server, and refuses one that would lose jobs or cannot do what is needed.
-pub(crate) async fn look(wire: &Wire, eviction: Eviction) -> Result<ServerFacts, Error> {
-    let url = wire.dialer.url.as_str();
-    let mut version = None;
-    // Who may not ask gets the benefit of the doubt about the version, and none about durability.
-    if let Some(text) = info(wire, "server").await? {
-        version = field(&text, "redis_version").map(str::to_owned);
-        check_version(url, &text)?;
-        check_mode(url, &text)?;
+/// What the server said at the first contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    pub(crate) mode: Mode,
+    /// Its version, if it tells.
+    pub(crate) version: Option<String>,
+}
+
+/// How the server stands among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// It stands alone, as far as one knows.
+    Alone,
+    /// It is a node of a cluster.
+    Cluster,
+}
+
+/// Asks what kind of server it is, and refuses one that is too old.
+pub(crate) async fn greet(wire: &Wire, until: Tick) -> Result<Greeting, Error> {
+    // Every user may say this. A proxy may not know it, and gets the benefit of the doubt.
+    let Some(answer) = ask(wire, &redis::cmd("HELLO"), until).await? else {
+        return Ok(Greeting {
+            mode: Mode::Alone,
+            version: None,
+        });
+    };
+    let said = reply::list(answer).unwrap_or_default();
+    let fact = |name: &str| {
+        let pair = said.chunks(2).find(|pair| match pair {
+            [Value::BulkString(key), _] => key == name.as_bytes(),
+            _ => false,
+        });
+        pair.and_then(|pair| reply::text(pair.last()?.clone()))
+    };
+    let version = fact("version");
+    if let Some(version) = &version {
+        check_version(wire.url(), version)?;
     }
-    let appendonly = setting(wire, "appendonly").await?;
-    let appendfsync = setting(wire, "appendfsync").await?;
-    if let Some(policy) = setting(wire, "maxmemory-policy").await?
+    let mode = match fact("mode").as_deref() {
+        Some("cluster") => Mode::Cluster,
+        _ => Mode::Alone,
+    };
+    Ok(Greeting { mode, version })
+}
+
+/// Asks how the server keeps its data, and refuses one that may throw jobs away.
+pub(crate) async fn look(
+    wire: &Wire,
+    eviction: Eviction,
+    until: Tick,
+) -> Result<Durability, Error> {
+    let appendonly = setting(wire, "appendonly", until).await?;
+    let appendfsync = setting(wire, "appendfsync", until).await?;
+    if let Some(policy) = setting(wire, "maxmemory-policy", until).await?
         && policy != "noeviction"
         && eviction == Eviction::Refused
     {
         return Err(Error::Refused(format!(
-            "{url} has maxmemory-policy {policy}, so it may evict jobs when its memory is full; \
-             set it to noeviction, or accept the loss with ?eviction=accepted in the URL"
+            "{} has maxmemory-policy {policy}, so it may evict jobs when its memory is full; \
+             set it to noeviction, or accept the loss with ?eviction=accepted in the URL",
+            wire.url()
         )));
     }
-    Ok(ServerFacts {
-        durability: durability(appendonly.as_deref(), appendfsync.as_deref()),
-        version,
-    })
+    Ok(durability(appendonly.as_deref(), appendfsync.as_deref()))
 }
 
 /// What survives, as far as the server's settings say.
@@ -55,19 +95,7 @@ fn durability(appendonly: Option<&str>, appendfsync: Option<&str>) -> Durability
     }
 }
 
-fn check_mode(url: &str, info: &str) -> Result<(), Error> {
-    if field(info, "redis_mode") == Some("cluster") {
-        return Err(Error::Refused(format!(
-            "{url} is a node of a cluster, which Bananas cannot use yet; name a single server"
-        )));
-    }
-    Ok(())
-}
-
-fn check_version(url: &str, info: &str) -> Result<(), Error> {
-    let Some(version) = field(info, "redis_version") else {
-        return Ok(());
-    };
+fn check_version(url: &str, version: &str) -> Result<(), Error> {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
     if let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST
@@ -81,10 +109,10 @@ fn check_version(url: &str, info: &str) -> Result<(), Error> {
 }
 
 /// A section of what the server says about itself, or `everything`; `None` if we may not ask.
-pub(crate) async fn info(wire: &Wire, section: &str) -> Result<Option<String>, Error> {
+pub(crate) async fn info(wire: &Wire, section: &str, until: Tick) -> Result<Option<String>, Error> {
     let mut command = redis::cmd("INFO");
     command.arg(section);
-    Ok(allowed(wire.command(&command).await)?.and_then(reply::text))
+    Ok(ask(wire, &command, until).await?.and_then(reply::text))
 }
 
 /// A field of such a text.
@@ -94,10 +122,10 @@ pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// One setting; `None` if we may not ask or the server has none.
-pub(crate) async fn setting(wire: &Wire, name: &str) -> Result<Option<String>, Error> {
+pub(crate) async fn setting(wire: &Wire, name: &str, until: Tick) -> Result<Option<String>, Error> {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg(name);
-    let Some(answer) = allowed(wire.command(&command).await)? else {
+    let Some(answer) = ask(wire, &command, until).await? else {
         return Ok(None);
     };
     let mut pair = reply::list(answer).unwrap_or_default().into_iter();
@@ -105,9 +133,11 @@ pub(crate) async fn setting(wire: &Wire, name: &str) -> Result<Option<String>, E
 }
 
 /// That a command is forbidden or unknown, as on servers that somebody else runs, is no error here.
-fn allowed(answer: Result<Value, Error>) -> Result<Option<Value>, Error> {
-    match answer {
-        Ok(value) => Ok(Some(value)),
+async fn ask(wire: &Wire, command: &Cmd, until: Tick) -> Result<Option<Value>, Error> {
+    let line = wire.line(until).await?;
+    let question = Question::Command(command);
+    match wire.answer(&line, question, Asking::No, until).await {
+        Ok((value, _)) => Ok(Some(value)),
         Err(Error::Server { code, .. }) if matches!(code.as_str(), "NOPERM" | "ERR") => Ok(None),
         Err(e) => Err(e),
     }
@@ -132,20 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_a_cluster_is_refused() {
-        assert!(check_mode("redis://h", "redis_mode:standalone\r\n").is_ok());
-        let error = check_mode("redis://h", "redis_mode:cluster\r\n").unwrap_err();
-        assert!(error.to_string().contains("cluster"), "{error}");
-    }
-
-    #[test]
     fn a_server_that_is_too_old_is_refused_with_both_versions() {
-        let check = |version| {
-            check_version(
-                "redis://h",
-                &format!("# Server\r\nredis_version:{version}\r\n"),
-            )
-        };
+        let check = |version| check_version("redis://h", version);
         assert!(check("6.2.0").is_ok() && check("7.0.15").is_ok() && check("10.0.1").is_ok());
         let error = check("6.0.16").unwrap_err().to_string();
         assert!(error.contains("6.0.16") && error.contains("6.2"), "{error}");

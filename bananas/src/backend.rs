@@ -8,7 +8,6 @@ use bananas_core::wrapper::Wrapping;
 use bananas_core::{
     Broker, BrokerInfo, Capabilities, Env, Error, ErrorKind, Ledger, Result, StateStore,
 };
-use url::Url;
 
 use crate::requirement;
 
@@ -111,15 +110,7 @@ fn no_store(url: &str) -> Error {
 /// Where jobs are recorded when the broker keeps no records and nothing else is configured: in a file, if the
 /// broker is on this host. A file here would be seen by no other host that uses the broker.
 fn default_store(broker_url: &str) -> Result<&'static str> {
-    let host = Url::parse(broker_url).ok().and_then(|url| {
-        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-        Some(host)
-    });
-    let is_here = host.as_deref().is_none_or(|host| {
-        let address: Option<IpAddr> = host.parse().ok();
-        host.is_empty() || host == "localhost" || address.is_some_and(|it| it.is_loopback())
-    });
-    if is_here {
+    if hosts(broker_url).into_iter().all(is_here) {
         return Ok(DEFAULT_URL);
     }
     let message = format!(
@@ -129,6 +120,27 @@ fn default_store(broker_url: &str) -> Result<&'static str> {
         redact(broker_url)
     );
     Err(Error::new(ErrorKind::InvalidArgument, message))
+}
+
+/// The hosts of a URL, which may be several, with commas between them.
+fn hosts(url: &str) -> Vec<&str> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let hosts = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, hosts)| hosts);
+    hosts.split(',').collect()
+}
+
+/// Whether a host, maybe with a port, is this one.
+fn is_here(host: &str) -> bool {
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let bare = bare.unwrap_or_default();
+    let address: Option<IpAddr> = bare.parse().ok();
+    bare.is_empty() || bare == "localhost" || address.is_some_and(|it| it.is_loopback())
 }
 
 #[cfg(feature = "worker")]
@@ -243,9 +255,11 @@ mod tests {
             "amqp://127.0.0.1:7000/1",
             "nats://[::1]",
             "amqp:///%2f",
+            "nats://me:a@localhost:7000,127.0.0.1:7001,[::1]:7002/0?timeout_ms=1",
         ] {
             assert_eq!(default_store(here).unwrap(), DEFAULT_URL, "{here}");
         }
+        assert!(default_store("nats://localhost:7000,db.example:7001").is_err());
         let error = default_store("amqp://me:secret@db.example").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         let text = error.to_string();

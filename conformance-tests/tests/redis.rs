@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
-use bananas_broker_redis::{RedisConfig, RedisEngine};
+use bananas_broker_redis::{Address, RedisConfig, RedisEngine};
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
 use bananas_core::{
     Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
@@ -99,7 +99,7 @@ impl Backend for Redis {
     fn child(&self) -> Option<Vec<(String, String)>> {
         let config = self.server.as_ref().ok()?;
         let url = std::env::var(URL).ok();
-        let own = || format!("redis://{}:{}", config.host, config.port);
+        let own = || format!("redis://{}", config.hosts[0]);
         Some(vec![(URL.to_owned(), url.unwrap_or_else(own))])
     }
 }
@@ -147,14 +147,13 @@ impl LedgerHarness for Redis {
 impl Network for Redis {
     fn address(&self) -> SocketAddr {
         let config = self.server.as_ref().unwrap();
-        let address = (config.host.as_str(), config.port);
+        let address = (config.hosts[0].host.as_str(), config.hosts[0].port);
         address.to_socket_addrs().unwrap().next().unwrap()
     }
 
     async fn open_at(&self, address: SocketAddr, namespace: &str) -> Result<Arc<dyn Broker>> {
         let mut config = self.config()?;
-        config.host = address.ip().to_string();
-        config.port = address.port();
+        config.hosts = vec![Address::new(address.ip().to_string(), address.port())];
         self.client(config, namespace, self.env()).await
     }
 
@@ -269,8 +268,8 @@ fn server(
         .block_on(start_server(env, folder, "everysec"))
         .unwrap();
     let mut config = RedisConfig::default();
-    config.host = process.address().ip().to_string();
-    config.port = process.address().port();
+    let address = process.address();
+    config.hosts = vec![Address::new(address.ip().to_string(), address.port())];
     (Ok(config), Some(process))
 }
 

@@ -13,7 +13,7 @@ use super::{envelope, publish};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::keys::Part;
-use crate::link::Call;
+use crate::question::Call;
 use crate::reply;
 use crate::script::Script;
 

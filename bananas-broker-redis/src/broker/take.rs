@@ -15,7 +15,7 @@ use super::settle::{SETTLE, arguments, micros};
 use crate::engine::{BATCH, Shared};
 use crate::error::Error;
 use crate::keys::Part;
-use crate::link::Call;
+use crate::question::Call;
 use crate::reply;
 use crate::script::Script;
 

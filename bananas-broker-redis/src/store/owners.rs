@@ -18,7 +18,7 @@ use super::{queues, record};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::keys::{self, Part};
-use crate::link::Call;
+use crate::question::Call;
 use crate::reply;
 use crate::script::Script;
 

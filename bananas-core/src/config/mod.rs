@@ -101,8 +101,15 @@ pub fn redact(url: &str) -> String {
             parsed.set_query(None);
             parsed.to_string()
         }
-        Err(_) if url.contains('@') => "***".to_owned(),
-        Err(_) => url.to_owned(),
+        // Several hosts with their ports are no URL for the parser.
+        Err(_) => {
+            let shown = url.split(['?', '#']).next().unwrap_or_default();
+            match (shown.split_once("://"), shown.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, hosts))) => format!("{scheme}://***@{hosts}"),
+                (None, Some(_)) => "***".to_owned(),
+                (_, None) => shown.to_owned(),
+            }
+        }
     }
 }
 
