@@ -84,6 +84,10 @@ impl RedisEngine {
         }))
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// The broker's side.
     #[must_use]
     pub fn broker(&self) -> Arc<dyn Broker> {

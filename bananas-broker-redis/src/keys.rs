@@ -169,6 +169,11 @@ impl Keys {
         Part::BROKER.map(|part| self.key(part)).to_vec()
     }
 
+    /// Those of the store.
+    pub(crate) fn all_of_store(&self) -> Vec<String> {
+        STORE.map(|part| self.key(part)).to_vec()
+    }
+
     /// The key by which one engine interrupts its own wait.
     pub(crate) fn interrupt(&self, engine: u64) -> String {
         format!("{}interrupt:{engine:016x}", self.prefix)

@@ -42,6 +42,7 @@ mod error;
 mod facts;
 mod keys;
 mod link;
+mod namespace;
 mod question;
 mod reply;
 mod script;

@@ -167,6 +167,10 @@ impl BrokerAdmin for RedisBroker {
             .arg(0)
             .arg("");
         self.shared.wire().command(&ring).await?;
+        // Who waited has taken it by now.
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.shared.keys(queue).key(Part::Wake));
+        self.shared.wire().command(&unlink).await?;
         Ok(())
     }
 }

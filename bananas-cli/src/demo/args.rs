@@ -20,11 +20,12 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub(super) all: bool,
 
-    /// A database file to make and to leave behind, instead of one in a temporary folder
+    /// A database file to make and to leave behind, instead of one in a temporary folder. On a broker that
+    /// records no jobs itself, the records are there
     #[arg(long, value_name = "PATH")]
     pub(super) database: Option<PathBuf>,
 
-    /// Leave the database and the logs of the workers behind, to look at them
+    /// Leave the jobs and the logs of the workers behind, to look at them
     #[arg(long)]
     pub(super) keep: bool,
 
@@ -37,27 +38,9 @@ pub(crate) struct DemoArgs {
     pub(super) pace: Option<Duration>,
 }
 
-/// Tells a worker process of the demo where its jobs wait.
-pub(super) const BROKER_VARIABLE: &str = "BANANAS_DEMO_BROKER";
-
-/// Tells it in which queue.
-pub(super) const QUEUE_VARIABLE: &str = "BANANAS_DEMO_QUEUE";
-
 /// Arguments of the worker processes that the demo starts. Not for people.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct DemoWorkerArgs {
-    /// The database file of the demo
-    #[arg(long)]
-    pub(super) database: PathBuf,
-
-    /// Where the jobs wait, when it is not there; a variable, since everybody can read a command line
-    #[arg(long, env = BROKER_VARIABLE)]
-    pub(super) broker: Option<String>,
-
-    /// In which queue
-    #[arg(long, env = QUEUE_VARIABLE)]
-    pub(super) queue: Option<String>,
-
     /// How many jobs run at once
     #[arg(long)]
     pub(super) concurrency: usize,
@@ -67,22 +50,16 @@ pub(crate) struct DemoWorkerArgs {
     pub(super) pace_us: u64,
 }
 
-impl std::fmt::Debug for DemoWorkerArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DemoWorkerArgs")
-            .field("database", &self.database)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The words that end the help of `bananas demo`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   bananas demo                     the files below this folder
   bananas demo ~/src --verify      another folder, all digests checked at the end
-  bananas demo --url redis://localhost   jobs wait in a queue there, which is removed at the end
   bananas demo --keep              then look at the jobs with `bananas jobs list`
+  bananas demo --url redis://localhost     on a server, in a namespace of its own that is removed at the end
   bananas demo --json | jq .lost
+
+The jobs are in a database file of the demo, unless the configuration or --url names a broker that is a server.
 
 Exit codes: 0 no job was lost; 1 a job was lost, a digest is wrong, or the demo failed;
 2 the folder or the database path cannot be used; 130 interrupted.";

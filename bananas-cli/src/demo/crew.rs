@@ -15,10 +15,8 @@ use bananas::Env;
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
-use super::args::{BROKER_VARIABLE, QUEUE_VARIABLE};
-use super::place::Place;
+use super::home::VARIABLE;
 use super::plan::Plan;
-use super::waiting::Waiting;
 
 /// The hidden command that a worker process of the demo is started with.
 pub(crate) const WORKER_COMMAND: &str = "demo-worker";
@@ -48,8 +46,8 @@ pub(super) struct Death {
 #[derive(Debug)]
 pub(super) struct Crew {
     env: Arc<dyn Env>,
-    database: PathBuf,
-    waiting: Option<Waiting>,
+    /// What workers are told of where the jobs are.
+    home: String,
     logs: PathBuf,
     plan: Plan,
     members: Vec<Member>,
@@ -64,13 +62,12 @@ const DISMISSAL: Duration = Duration::from_secs(10);
 const DEATHS_PER_WORKER: usize = 3;
 
 impl Crew {
-    /// A crew that has no member yet, for the jobs of a place, with its logs there.
-    pub(super) fn new(env: Arc<dyn Env>, plan: Plan, place: &Place) -> Self {
+    /// A crew that has no member yet, that is told where the jobs are, with its logs in a folder.
+    pub(super) fn new(env: Arc<dyn Env>, plan: Plan, home: String, logs: &Path) -> Self {
         Self {
             env,
-            database: place.database.clone(),
-            waiting: place.waiting.clone(),
-            logs: place.logs(),
+            home,
+            logs: logs.to_owned(),
             plan,
             members: Vec::new(),
             hired: 0,
@@ -86,15 +83,9 @@ impl Crew {
         let errors =
             File::create(&log).with_context(|| format!("{} cannot be made", log.display()))?;
         let pace = u64::try_from(self.plan.pace.as_micros()).unwrap_or(u64::MAX);
-        let mut command = Command::new(&program);
-        if let Some(Waiting { url, queue }) = &self.waiting {
-            command.env(BROKER_VARIABLE, url);
-            command.env(QUEUE_VARIABLE, queue.as_str());
-        }
-        let child = command
+        let child = Command::new(&program)
             .arg(WORKER_COMMAND)
-            .arg("--database")
-            .arg(&self.database)
+            .env(VARIABLE, &self.home)
             .arg(format!("--concurrency={}", self.plan.concurrency))
             .arg(format!("--pace-us={pace}"))
             .stdin(Stdio::piped())

@@ -8,7 +8,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::audit::Audit;
 use super::crew::Crew;
-use super::database;
 use super::kill::{self, Kill};
 use super::plan::Plan;
 use super::producer::{Producer, Stand};
@@ -52,10 +51,7 @@ const PAGE: usize = 1_000;
 impl Director<'_> {
     /// Runs all jobs to their end and kills a worker on the way.
     pub(super) async fn run(mut self) -> anyhow::Result<Course> {
-        self.app
-            .ledger()
-            .ensure(&[database::queue(self.app)?])
-            .await?;
+        self.app.ledger().ensure(&[super::digest::queue()?]).await?;
         for _ in 0..self.plan.workers {
             self.crew.hire()?;
         }

@@ -8,10 +8,10 @@ mod args;
 mod audit;
 mod census;
 mod crew;
-mod database;
 mod digest;
 mod director;
 mod file_path;
+mod home;
 mod kill;
 mod place;
 mod plan;
@@ -21,14 +21,14 @@ mod report;
 mod scope;
 mod timing;
 mod verdict;
-mod waiting;
 mod worker_process;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bananas::App;
+use bananas::config::redact;
+use bananas::{App, Env, TokioEnv};
 
 pub(crate) use self::args::{DemoArgs, DemoWorkerArgs, EXAMPLES};
 pub(crate) use self::worker_process::run_worker;
@@ -37,6 +37,7 @@ use self::audit::Audit;
 use self::census::Census;
 use self::crew::Crew;
 use self::director::{Director, read_jobs};
+use self::home::Home;
 use self::place::Place;
 use self::plan::Plan;
 use self::progress::Progress;
@@ -44,8 +45,10 @@ use self::report::Report;
 use self::scope::Scope;
 use self::timing::{Timing, round};
 use self::verdict::Verdict;
-use self::waiting::Waiting;
+use crate::cli::Globals;
+use crate::exit::usage;
 use crate::output::Output;
+use crate::settings::Settings;
 
 /// The exit code of a command that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -53,34 +56,53 @@ const INTERRUPTED: u8 = 130;
 /// Runs the demo.
 pub(crate) async fn run(
     args: DemoArgs,
-    url: Option<&str>,
+    globals: &Globals,
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
-    let place = Place::prepare(&args, url)?;
-    let app = database::open(&place.database, place.waiting.as_ref(), 1).await?;
+    if let Some(url) = globals.url.as_deref().filter(|url| home::is_local(url)) {
+        return Err(usage(format!(
+            "the demo makes a database of its own, so {} is no place for it; name a server, or a file with \
+             --database",
+            redact(url)
+        )));
+    }
+    let config = Settings::read(globals)?.config;
+    let place = Place::prepare(&args)?;
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    let home = Home::of(config, &place.database, &env).await?;
+    let server = home.server();
+    if let Some(server) = &server {
+        output.note(format!("demo: on {server}"));
+    }
+    let app = home.open(1).await?;
     let begun = app.env().monotonic();
     let mut crew = None;
     let ended = tokio::select! {
-        ended = perform(&args, output, &place, &app, &mut crew) => Some(ended),
+        ended = perform(&args, output, (&place, &home), &app, &mut crew) => Some(ended),
         _ = bananas::shutdown_signal() => None,
     };
     if let Some(crew) = &mut crew {
         crew.disband().await;
     }
-    // What the database still wants to say does not matter once the report stands.
-    let closed = app.close(database::CLOSE).await;
-    if let Some(waiting) = &place.waiting {
-        waiting.remove().await?;
-    }
+    let cleared = if place.stays {
+        Ok(())
+    } else {
+        home.clear(&app).await
+    };
+    // What it still wants to say does not matter once the report stands.
+    let closed = app.close(home::CLOSE).await;
     let Some(ended) = ended else {
         output.note("demo: interrupted; its workers have ended");
         place.leave()?;
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let mut report = ended?;
+    cleared?;
     closed?;
+    report.broker = server;
     if place.stays {
-        report.database = Some(database::url(&place.database)?);
+        report.database = home.file().map(str::to_owned);
+        report.look_on = Some(home.look_on());
     }
     report.elapsed_seconds = round(app.env().monotonic().since(begun).as_secs_f64());
     report.logs = place.leave()?;
@@ -99,7 +121,7 @@ pub(crate) async fn run(
 async fn perform(
     args: &DemoArgs,
     output: &Output,
-    place: &Place,
+    (place, home): (&Place, &Home),
     app: &App,
     crew: &mut Option<Crew>,
 ) -> anyhow::Result<Report> {
@@ -115,7 +137,12 @@ async fn perform(
             ..Report::empty(folder, &plan)
         });
     }
-    let crew = crew.insert(Crew::new(Arc::clone(app.env()), plan, place));
+    let crew = crew.insert(Crew::new(
+        Arc::clone(app.env()),
+        plan,
+        home.told()?,
+        &place.logs(),
+    ));
     let progress = Progress::new(Arc::clone(app.env()), output, files);
     let director = Director {
         app,
@@ -140,7 +167,6 @@ async fn perform(
         run_ms_p50: timing.run_ms_p50,
         run_ms_p99: timing.run_ms_p99,
         verdict: judge(audit, &place.scope, args.verify).await?,
-        broker: place.waiting.as_ref().map(Waiting::shown),
         ..Report::empty(folder, &plan)
     })
 }

@@ -7,9 +7,8 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use super::args::DemoArgs;
-use super::database;
+use super::home;
 use super::scope::Scope;
-use super::waiting::Waiting;
 use crate::exit::usage;
 
 /// Where the demo works.
@@ -19,17 +18,15 @@ pub(super) struct Place {
     pub(super) scope: Scope,
     /// The database, and whether it stays.
     pub(super) database: PathBuf,
-    /// Where the jobs wait, when it is not there.
-    pub(super) waiting: Option<Waiting>,
-    /// Whether the database stays when the demo ends.
+    /// Whether the jobs stay when the demo ends.
     pub(super) stays: bool,
     folder: TempDir,
     keep: bool,
 }
 
 impl Place {
-    /// Checks what was asked for, and makes a temporary folder. At `url` is the broker, if one was named.
-    pub(super) fn prepare(args: &DemoArgs, url: Option<&str>) -> anyhow::Result<Self> {
+    /// Checks what was asked for, and makes a temporary folder.
+    pub(super) fn prepare(args: &DemoArgs) -> anyhow::Result<Self> {
         let given = args.dir.display();
         let root = fs::canonicalize(&args.dir)
             .map_err(|e| usage(format!("the folder {given} cannot be found: {e}")))?;
@@ -51,11 +48,7 @@ impl Place {
                 .join("demo.db"),
             Some(path) => fresh(path)?,
         };
-        database::url(&database).map_err(|e| usage(format!("{e:#}")))?;
-        // The name has a random part.
-        let name = folder.path().file_name().unwrap_or_default();
-        let queue = name.to_string_lossy().into_owned();
-        let waiting = url.map(|url| Waiting::at(url, &queue)).transpose()?;
+        home::url(&database).map_err(|e| usage(format!("{e:#}")))?;
         let scope = Scope {
             root,
             all: args.all,
@@ -65,7 +58,6 @@ impl Place {
         Ok(Self {
             scope,
             database,
-            waiting,
             stays,
             folder,
             keep: args.keep,

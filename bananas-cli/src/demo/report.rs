@@ -7,6 +7,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::crew::Death;
+use super::home::Server;
 use super::kill::Kill;
 use super::plan::Plan;
 use super::verdict::Verdict;
@@ -45,11 +46,12 @@ pub(super) struct Report {
     pub(super) run_ms_p50: f64,
     /// See `run_ms_p50`.
     pub(super) run_ms_p99: f64,
-    /// Where the jobs waited, when it was not in the database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) broker: Option<String>,
+    /// The server that the jobs were on, if they were.
+    pub(super) broker: Option<Server>,
     /// The database, if it is still there.
     pub(super) database: Option<String>,
+    /// The command that shows the jobs, if they are still there.
+    pub(super) look_on: Option<String>,
     /// The folder with the logs of the workers, if it is still there.
     pub(super) logs: Option<PathBuf>,
 }
@@ -75,6 +77,7 @@ impl Report {
             run_ms_p99: 0.0,
             broker: None,
             database: None,
+            look_on: None,
             logs: None,
         }
     }
@@ -104,6 +107,9 @@ impl Report {
 
     fn work(&self, text: &mut String) -> fmt::Result {
         let verdict = &self.verdict;
+        if let Some(broker) = &self.broker {
+            row(text, "broker", &broker.to_string())?;
+        }
         let (files, lines) = (HumanCount(verdict.files), HumanCount(verdict.lines));
         row(
             text,
@@ -120,9 +126,6 @@ impl Report {
                 "{jobs} jobs in {seconds:.1} s with {workers} worker processes: {rate} jobs/s"
             ),
         )?;
-        if let Some(url) = &self.broker {
-            row(text, "", &format!("the jobs waited at {url}"))?;
-        }
         let (p50, p99) = (figure(self.run_ms_p50), figure(self.run_ms_p99));
         row(
             text,
@@ -260,8 +263,8 @@ impl Report {
 
     fn onward(&self, text: &mut String) -> fmt::Result {
         text.push('\n');
-        match &self.database {
-            Some(url) => row(text, "look on", &format!("bananas jobs list --url '{url}'"))?,
+        match &self.look_on {
+            Some(command) => row(text, "look on", command)?,
             None => row(
                 text,
                 "look on",

@@ -10,17 +10,12 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 use super::args::DemoWorkerArgs;
-use super::database;
 use super::digest::{Pace, digest};
-use super::waiting::Waiting;
+use super::home::{self, Home};
 
 /// Runs jobs of the demo until standard input is closed.
 pub(crate) async fn run_worker(args: DemoWorkerArgs) -> anyhow::Result<ExitCode> {
-    let waiting = match (&args.broker, &args.queue) {
-        (Some(url), Some(queue)) => Some(Waiting::at(url, queue)?),
-        _ => None,
-    };
-    let app = database::open(&args.database, waiting.as_ref(), args.concurrency).await?;
+    let app = Home::given()?.open(args.concurrency).await?;
     let pace = Pace {
         least: Duration::from_micros(args.pace_us),
         env: Arc::clone(app.env()),
@@ -30,7 +25,7 @@ pub(crate) async fn run_worker(args: DemoWorkerArgs) -> anyhow::Result<ExitCode>
         .handle(digest)
         .run_until(stdin_closed())
         .await?;
-    app.close(database::CLOSE).await?;
+    app.close(home::CLOSE).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@
 mod cancel;
 mod config;
 mod dead;
+mod demo_on_server;
 mod doctor;
 mod enqueue;
 mod faults;

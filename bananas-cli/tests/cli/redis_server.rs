@@ -86,6 +86,12 @@ impl RedisServer {
         assert_eq!(self.ask(line).as_deref(), Some("+OK"), "{line}");
     }
 
+    /// How many keys it holds.
+    pub(crate) fn keys(&self) -> u32 {
+        let answer = self.ask("DBSIZE").unwrap();
+        answer.trim_start_matches(':').parse().unwrap()
+    }
+
     /// Ends it, as a crash would.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
