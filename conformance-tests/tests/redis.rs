@@ -1,6 +1,6 @@
 //! The contract on Redis: a private server for all checks of this process, or the one that `BANANAS_TEST_REDIS_URL`
 //! names, and a namespace for each: broker, store and the ledger of both. And the ledger on Redis over a store in
-//! SQLite and one in memory.
+//! SQLite, one in memory, and one on the same server.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -162,36 +162,46 @@ impl Network for Redis {
     }
 }
 
-/// Redis as the broker, and another engine as the store.
+/// Where the store beside the broker is.
+enum Place {
+    Memory(Mutex<HashMap<String, Arc<MemoryEngine>>>),
+    Sqlite(PathBuf),
+    /// On the same server, as where a wrapper stands around the broker.
+    Redis,
+}
+
+/// Redis as the broker, and a store beside it.
 struct Split {
     name: &'static str,
     redis: Arc<Redis>,
-    memory: Mutex<HashMap<String, Arc<MemoryEngine>>>,
-    /// Where the SQLite stores are; `None` when the store is in memory.
-    folder: Option<PathBuf>,
+    place: Place,
 }
 
 impl Split {
-    fn new(name: &'static str, redis: &Arc<Redis>, folder: Option<PathBuf>) -> Arc<Self> {
+    fn new(name: &'static str, redis: &Arc<Redis>, place: Place) -> Arc<Self> {
         Arc::new(Self {
             name,
             redis: Arc::clone(redis),
-            memory: Mutex::default(),
-            folder,
+            place,
         })
     }
 
     async fn store(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
-        let Some(folder) = &self.folder else {
-            let mut engines = self.memory.lock().unwrap();
-            let new = || MemoryEngine::new(self.env());
-            let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
-            return Ok(engine.store());
-        };
-        let mut config = SqliteConfig::default();
-        config.path = folder.join(namespace).with_extension("db");
-        let engine = SqliteEngine::open(config, self.env()).await?;
-        Ok(engine.store())
+        match &self.place {
+            Place::Memory(engines) => {
+                let mut engines = engines.lock().unwrap();
+                let new = || MemoryEngine::new(self.env());
+                let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
+                Ok(engine.store())
+            }
+            Place::Sqlite(folder) => {
+                let mut config = SqliteConfig::default();
+                config.path = folder.join(namespace).with_extension("db");
+                let engine = SqliteEngine::open(config, self.env()).await?;
+                Ok(engine.store())
+            }
+            Place::Redis => Ok(self.redis.engine(namespace, self.env()).await?.store()),
+        }
     }
 }
 
@@ -209,9 +219,15 @@ impl Backend for Split {
     }
 
     fn child(&self) -> Option<Vec<(String, String)>> {
-        let folder = self.folder.as_ref()?.to_string_lossy().into_owned();
         let mut variables = self.redis.child()?;
-        variables.push((FOLDER.to_owned(), folder));
+        match &self.place {
+            Place::Memory(_) => return None,
+            Place::Sqlite(folder) => {
+                let folder = folder.to_string_lossy().into_owned();
+                variables.push((FOLDER.to_owned(), folder));
+            }
+            Place::Redis => {}
+        }
         Some(variables)
     }
 }
@@ -283,11 +299,12 @@ fn main() -> ExitCode {
         server,
         folder,
     });
-    let memory = Split::new("redis+memory", &redis, None);
+    let memory = Split::new("redis+memory", &redis, Place::Memory(Mutex::default()));
     let own = TempDir::new().unwrap();
     let of_parent = std::env::var_os(FOLDER).map(PathBuf::from);
     let stores = of_parent.unwrap_or_else(|| own.path().to_owned());
-    let sqlite = Split::new("redis+sqlite", &redis, Some(stores));
+    let sqlite = Split::new("redis+sqlite", &redis, Place::Sqlite(stores));
+    let both = Split::new("redis+redis", &redis, Place::Redis);
     let suite = suite.broker(&redis).store(&redis).ledger(&redis);
-    suite.ledger(&memory).ledger(&sqlite).run()
+    suite.ledger(&memory).ledger(&sqlite).ledger(&both).run()
 }
