@@ -29,7 +29,8 @@ pub use self::plan::{LanePlan, Lanes, MAX_LANES};
 use self::receipt::LaneReceipt;
 use crate::{
     Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Env, Error, ErrorKind, Fact, Lease,
-    Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled, Settlement,
+    Ordering, Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled,
+    Settlement,
 };
 
 /// A broker whose queues have lanes, by a [`LanePlan`].
@@ -59,6 +60,9 @@ impl PriorityLanes {
         let mut info = inner.info().clone();
         info.url = format!("{} in lanes", info.url);
         info.capabilities.priority_levels = plan.levels(info.capabilities.priority_levels);
+        // What a lane has already handed to its consumer comes before what another lane gets meanwhile, however
+        // urgent that is.
+        info.capabilities.ordering = Ordering::None;
         let has_admin = inner.admin().is_some();
         let shared = Shared {
             inner,
