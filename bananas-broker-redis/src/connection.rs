@@ -20,6 +20,7 @@ use tokio_rustls::{TlsConnector, rustls};
 use crate::address::Address;
 use crate::config::{RedisConfig, Tls};
 use crate::error::Error;
+use crate::pulse::Pulse;
 use crate::script::Script;
 
 /// How many calls may wait to be written.
@@ -57,6 +58,7 @@ pub(crate) enum Use {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     redis: MultiplexedConnection,
+    pub(crate) pulse: Pulse,
     /// By the number of the script.
     hashes: Arc<[String]>,
 }
@@ -180,13 +182,14 @@ impl Dialer {
             .set_response_timeout(None)
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(UNWRITTEN);
+        let (pulse, stream) = Pulse::of(stream, &self.env);
         let (redis, driver) = MultiplexedConnection::new_with_config(&info, stream, settings)
             .await
             .map_err(|e| self.unreachable(&e))?;
         let mut driver: Driver = Box::pin(driver);
         let connection = tokio::select! {
             () = &mut driver => return Err(self.unreachable(&self.hung_up())),
-            connection = self.greet(redis, used_for) => connection?,
+            connection = self.greet(redis, pulse, used_for) => connection?,
         };
         Ok((connection, driver))
     }
@@ -194,10 +197,12 @@ impl Dialer {
     async fn greet(
         &self,
         redis: MultiplexedConnection,
+        pulse: Pulse,
         used_for: Use,
     ) -> Result<Connection, Error> {
         let mut connection = Connection {
             redis,
+            pulse,
             hashes: Arc::new([]),
         };
         let config = &self.config;

@@ -43,6 +43,7 @@ mod facts;
 mod keys;
 mod link;
 mod namespace;
+mod pulse;
 mod question;
 mod reply;
 mod script;

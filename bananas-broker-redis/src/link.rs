@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::connection::{Connection, Dialer, Driver, Use, load};
 use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
+use crate::pulse::Pulse;
 use crate::question::Question;
 
 /// How long the old connection still has once the new one works: a server that stood still answers both.
@@ -293,7 +294,7 @@ impl Wire {
     /// Runs a connection until it ends or is given up; for one that is given up because another works, answers
     /// with the other.
     async fn serve(&self, line: Line, driver: Driver) -> Option<(Connection, Driver)> {
-        let number = line.number;
+        let (number, pulse) = (line.number, line.connection.pulse.clone());
         let opened = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
             if open {
@@ -307,7 +308,7 @@ impl Wire {
         let better = tokio::select! {
             () = driver => None,
             () = self.over(|standing| !matches!(standing, Standing::Up(..))) => None,
-            better = self.better() => Some(better),
+            better = self.better(&pulse) => Some(better),
         };
         let url = self.dialer.url.clone();
         let why = if better.is_some() {
@@ -323,14 +324,20 @@ impl Wire {
 
     /// Waits until the present connection is silent and another works. What lies between client and server can
     /// forget a connection and tell neither; and a server that stands still does not answer the other, either.
-    async fn better(&self) -> (Connection, Driver) {
+    async fn better(&self, pulse: &Pulse) -> (Connection, Driver) {
         loop {
             let silent = self.debt.silent(&self.env).await;
+            let beat = pulse.last();
+            if self.env.monotonic().since(beat) < SUSPICION {
+                // A large answer is on its way.
+                self.env.sleep_until(beat + SUSPICION).await;
+                continue;
+            }
             if let Ok((connection, mut driver)) = self.dialer.dial(Use::Calls).await {
                 tokio::select! {
                     () = &mut driver => {}
                     () = self.env.sleep(LAST_CHANCE) => {
-                        if self.debt.since() == Some(silent) {
+                        if self.debt.since() == Some(silent) && pulse.last() == beat {
                             return (connection, driver);
                         }
                     }
