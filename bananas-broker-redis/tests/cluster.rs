@@ -200,10 +200,9 @@ async fn who_waits_for_a_slot_that_moves_is_woken_where_it_went() {
     let queue = rig.queue_on(1).await;
     let mut consumer = rig.consumer(&queue).await;
     let publish = async {
-        rig.env.sleep(Duration::from_millis(300)).await;
+        rig.cluster.until(|| rig.cluster.waiting(1) == 1).await;
         rig.reshard(&queue, 1, 2).await;
-        // By now it waits at the new place, or looks there by itself.
-        rig.env.sleep(Duration::from_secs(6)).await;
+        rig.cluster.until(|| rig.cluster.waiting(2) == 1).await;
         rig.publish(&queue).await.unwrap();
         rig.env.monotonic()
     };

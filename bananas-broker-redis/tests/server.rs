@@ -79,6 +79,16 @@ impl Server {
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
+    /// Waits until so many clients wait for a key.
+    async fn until_waiting(&self, clients: u64) {
+        let line = format!("blocked_clients:{clients}\r");
+        let until = self.env.monotonic() + DEADLINE;
+        while !self.cli("INFO clients").contains(&line) {
+            assert!(self.env.monotonic() < until, "not {clients} clients wait");
+            self.env.sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// How many commands the server has run, but for those that ask.
     fn commands(&self) -> u64 {
         let line = "total_commands_processed:";
@@ -253,7 +263,7 @@ async fn who_waits_asks_the_server_almost_nothing_and_wakes_at_once() {
     let start = rig.env.monotonic();
     let waiting = consumer.reserve(1, DEADLINE);
     let publish = async {
-        rig.env.sleep(Duration::from_secs(1)).await;
+        server.until_waiting(1).await;
         let before = server.commands();
         rig.env.sleep(Duration::from_secs(4)).await;
         let asked = server.commands() - before;
@@ -291,8 +301,8 @@ async fn one_connection_waits_for_queues_that_are_added_while_it_waits() {
     spec.lease = DEADLINE;
     let mut second = rig.broker.consume(spec).await.unwrap();
     let later = async {
-        // The first waits by now; the second is added to the wait.
-        rig.env.sleep(Duration::from_millis(300)).await;
+        // The second is added to the wait of the first.
+        server.until_waiting(1).await;
         second.reserve(1, DEADLINE).await.unwrap().len()
     };
     let publish = async {

@@ -127,6 +127,15 @@ impl ServerCluster {
         answer.trim().to_owned()
     }
 
+    /// How many clients wait for a key of this node.
+    #[allow(dead_code, reason = "one of the tests does not ask")]
+    pub(crate) fn waiting(&self, node: usize) -> u64 {
+        let info = self.cli(node, "INFO clients");
+        let mut lines = info.lines();
+        let count = lines.find_map(|line| line.strip_prefix("blocked_clients:"));
+        count.unwrap().trim().parse().unwrap()
+    }
+
     pub(crate) fn id(&self, node: usize) -> String {
         self.cli(node, "CLUSTER MYID")
     }
