@@ -1,4 +1,4 @@
-//! Removing a namespace with all that is in it.
+//! The queues of a namespace by name, and removing a namespace with all that is in it.
 
 use bananas_core::{QueueName, Result};
 use futures::future::try_join_all;
@@ -25,7 +25,7 @@ impl RedisEngine {
 async fn remove(shared: &Shared) -> std::result::Result<(), Error> {
     let namespace = &shared.namespace;
     let named = [keys::names(namespace), keys::job_queues(namespace)];
-    let queues = try_join_all(named.each_ref().map(|key| members(shared, key))).await?;
+    let queues = try_join_all(named.each_ref().map(|key| queues_in(shared, key))).await?;
     let unlinks = queues.iter().flatten().map(|queue| {
         let keys = shared.keys(queue);
         unlink(
@@ -42,13 +42,19 @@ async fn remove(shared: &Shared) -> std::result::Result<(), Error> {
     Ok(())
 }
 
-async fn members(shared: &Shared, key: &str) -> std::result::Result<Vec<QueueName>, Error> {
+/// The queues whose names are in a set, in the order of their names.
+pub(crate) async fn queues_in(
+    shared: &Shared,
+    key: &str,
+) -> std::result::Result<Vec<QueueName>, Error> {
     let mut command = redis::cmd("SMEMBERS");
     command.arg(key);
     let names = reply::list(shared.wire().command(&command).await?);
     let names = names.map(|names| names.into_iter().filter_map(reply::text));
     let names = shared.read(names)?;
-    Ok(names.filter_map(|name| QueueName::new(name).ok()).collect())
+    let mut queues: Vec<QueueName> = names.filter_map(|name| QueueName::new(name).ok()).collect();
+    queues.sort();
+    Ok(queues)
 }
 
 async fn unlink(shared: &Shared, keys: Vec<String>) -> std::result::Result<(), Error> {

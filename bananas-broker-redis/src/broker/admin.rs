@@ -12,6 +12,7 @@ use super::{RedisBroker, envelope};
 use crate::engine::BATCH;
 use crate::error::Error;
 use crate::keys::{self, Part};
+use crate::namespace::queues_in;
 use crate::reply;
 use crate::script::Script;
 
@@ -133,15 +134,8 @@ impl BrokerAdmin for RedisBroker {
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>> {
-        let mut command = redis::cmd("SMEMBERS");
-        command.arg(keys::names(&self.shared.namespace));
-        let names = self.shared.wire().command(&command).await?;
-        let names = reply::list(names).map(|names| names.into_iter().filter_map(reply::text));
-        let names = self.shared.read(names)?;
-        let mut queues: Vec<QueueName> = names
-            .filter_map(|name| QueueName::new(&name).ok())
-            .collect();
-        queues.sort();
+        let names = keys::names(&self.shared.namespace);
+        let queues = queues_in(&self.shared, &names).await?;
         let exist = join_all(queues.iter().map(|queue| self.exists(queue))).await;
         let mut found = Vec::with_capacity(queues.len());
         for (queue, exists) in queues.into_iter().zip(exist) {

@@ -5,7 +5,7 @@ use bananas_core::QueueName;
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::keys;
-use crate::reply;
+use crate::namespace::queues_in;
 
 /// Sees to it that the queue's name is in the set, before anything of it is written.
 pub(super) async fn register(shared: &Shared, queue: &QueueName) -> Result<(), Error> {
@@ -28,12 +28,5 @@ pub(super) async fn register_again(shared: &Shared, queue: &QueueName) -> Result
 
 /// All queues, by name.
 pub(crate) async fn all(shared: &Shared) -> Result<Vec<QueueName>, Error> {
-    let mut command = redis::cmd("SMEMBERS");
-    command.arg(keys::job_queues(&shared.namespace));
-    let names = reply::list(shared.wire().command(&command).await?);
-    let names = names.map(|names| names.into_iter().filter_map(reply::text));
-    let names = shared.read(names)?;
-    let mut queues: Vec<QueueName> = names.filter_map(|name| QueueName::new(name).ok()).collect();
-    queues.sort();
-    Ok(queues)
+    queues_in(shared, &keys::job_queues(&shared.namespace)).await
 }
