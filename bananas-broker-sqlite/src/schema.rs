@@ -31,8 +31,7 @@ pub(crate) fn migrate(
     env: &dyn Env,
 ) -> Result<FileFacts, Error> {
     let known = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
-    let version = version(connection)?;
-    check_application(connection, file, version)?;
+    let version = look(connection, file)?;
     if version > known {
         let message = format!(
             "database file {file:?} has schema version {version}, this program knows versions up to {known}; \
@@ -93,6 +92,16 @@ fn facts(connection: &Connection, file: &Path, namespace: &str) -> Result<FileFa
     Ok(FileFacts { file_id })
 }
 
+/// The version of the file, which is ours or new. One look sees one state of it: another process may make the file
+/// at this moment, and half of that would look like the file of another program.
+fn look(connection: &mut Connection, file: &Path) -> Result<i32, Error> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let version = version(&tx)?;
+    check_application(&tx, file, version)?;
+    tx.commit()?;
+    Ok(version)
+}
+
 /// Refuses to add tables to the file of another program.
 fn check_application(connection: &Connection, file: &Path, version: i32) -> Result<(), Error> {
     let application: i32 =
@@ -116,4 +125,40 @@ fn version(connection: &Connection) -> Result<i32, Error> {
 
 fn conflict(message: String) -> Error {
     Error::Refused(bananas_core::Error::new(ErrorKind::Conflict, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use bananas_core::TokioEnv;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_another_process_makes_at_this_moment_is_not_taken_for_that_of_another_program()
+     {
+        let place = tempfile::tempdir().unwrap();
+        let env = TokioEnv::current();
+        for round in 0..100 {
+            let file = place.path().join(format!("{round}.db"));
+            let open = || {
+                let connection = Connection::open(&file).unwrap();
+                connection.busy_timeout(Duration::from_secs(60)).unwrap();
+                connection
+            };
+            let mut maker = open();
+            maker.pragma_update(None, "journal_mode", "wal").unwrap();
+            let lookers = [open(), open(), open()];
+            thread::scope(|scope| {
+                for mut looker in lookers {
+                    let file = &file;
+                    // It looks again and again while the file is made.
+                    scope.spawn(move || while look(&mut looker, file).unwrap() == 0 {});
+                }
+                migrate(&mut maker, &file, "bananas", &env).unwrap();
+            });
+        }
+    }
 }
