@@ -98,22 +98,28 @@ async fn closing_ends_the_watches_of_that_client_alone(case: StoreCase) {
     };
     let patience = Patience::new(&case.env);
     let other = case.second_client().await;
-    let (mut here, there) = (watch(&case.store), watch(&other));
-    // Both have begun, as a rule; a call that comes later is refused at once.
+    let change = async || {
+        let record = case.new_record(&case.job());
+        let mut recorded = other.jobs().record(vec![record], None).await;
+        recorded.remove(0).unwrap();
+    };
+    // The first may have to connect, and may end once it has, for it may have missed something. Those after it wait.
     let moment = Duration::from_millis(100);
-    if case.env.within(moment, &mut here).await.is_ok() {
+    let mut first = watch(&case.store);
+    while case.env.within(moment, &mut first).await.is_err() {
+        patience.check("a change ends a watch");
+        change().await;
+    }
+    let mut here = watch(&case.store);
+    while case.env.within(moment, &mut here).await.is_ok() {
+        patience.check("a watch lasts while nothing changes");
         here = watch(&case.store);
     }
+    let there = watch(&other);
     case.store.close(DEADLINE).await.unwrap();
     assert_closed("watch", here.await);
     patience.check("the watch ends with the close");
-    let record = case.new_record(&case.job());
-    other
-        .jobs()
-        .record(vec![record], None)
-        .await
-        .remove(0)
-        .unwrap();
+    change().await;
     there.await.expect("the other client is open");
 }
 
