@@ -15,6 +15,9 @@ impl Address {
     /// The port of a server that is not told another.
     pub(crate) const SERVER_PORT: u16 = 6379;
 
+    /// The port of a sentinel that is not told another.
+    pub(crate) const SENTINEL_PORT: u16 = 26379;
+
     /// An address.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {

@@ -8,6 +8,8 @@ use bananas_core::{Error, ErrorKind, Result};
 use url::Url;
 
 use crate::address::Address;
+use crate::confirm::Confirm;
+use crate::sentinel::Sentinel;
 
 /// Settings of one client of a Redis server.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub struct RedisConfig {
     pub timeout: Duration,
     /// Whether a server may be used that evicts keys when its memory is full. Default [`Eviction::Refused`].
     pub eviction: Eviction,
+    /// If so, `hosts` are sentinels, and they are asked where the server is. Default `None`.
+    pub sentinel: Option<Sentinel>,
+    /// What publishing waits for beyond the server's own answer. Default [`Confirm::Server`].
+    pub confirm: Confirm,
 }
 
 /// Whether and how a connection is encrypted.
@@ -64,6 +70,8 @@ impl Default for RedisConfig {
             namespace: "bananas".to_owned(),
             timeout: Duration::from_secs(5),
             eviction: Eviction::Refused,
+            sentinel: None,
+            confirm: Confirm::Server,
         }
     }
 }
@@ -76,18 +84,23 @@ impl fmt::Debug for RedisConfig {
             .field("namespace", &self.namespace)
             .field("timeout", &self.timeout)
             .field("eviction", &self.eviction)
+            .field("sentinel", &self.sentinel)
+            .field("confirm", &self.confirm)
             .finish()
     }
 }
 
-const KEYS: &str = "ca (a PEM file), timeout_ms, eviction (refused or accepted)";
+const KEYS: &str = "ca (a PEM file), timeout_ms, eviction (refused or accepted), sentinel (the name of the master), \
+    sentinel_username, sentinel_password, confirm (replicas:N or aof)";
 
 impl RedisConfig {
     /// Reads `redis://user:password@host:port/database`, or `rediss://` for TLS; all but the scheme may be
     /// left out. Several nodes of a cluster are joined by commas, as in `redis://a:7000,b:7001`.
     ///
-    /// After a `?` may follow `ca=` with a PEM file (and `rediss://`), `timeout_ms=` and `eviction=accepted`,
-    /// joined by `&`. User and password are percent-decoded.
+    /// After a `?` may follow, joined by `&`: `ca=` with a PEM file (and `rediss://`), `timeout_ms=`,
+    /// `eviction=accepted`, `confirm=replicas:N` or `confirm=aof`, and `sentinel=` with the name of a master: then
+    /// the hosts are sentinels, with port 26379 if none is named, and `sentinel_username=` and
+    /// `sentinel_password=` are for them. User and password are percent-decoded.
     ///
     /// # Errors
     ///
@@ -106,12 +119,17 @@ impl RedisConfig {
         if parsed.scheme() == "rediss" {
             config.tls = Tls::System;
         }
-        config.hosts = vec![address(&parsed)];
+        let is_sentinel = parsed.query_pairs().any(|(key, _)| key == "sentinel");
+        let port = match is_sentinel {
+            true => Address::SENTINEL_PORT,
+            false => Address::SERVER_PORT,
+        };
+        config.hosts = vec![address(&parsed, port)];
         for other in others {
             let Ok(other) = Url::parse(&format!("redis://{other}")) else {
                 return invalid(format!("{other:?} in the URL is no host"));
             };
-            config.hosts.push(address(&other));
+            config.hosts.push(address(&other, port));
         }
         config.username = decoded(parsed.username())?.filter(|name| !name.is_empty());
         config.password = parsed.password().map_or(Ok(None), decoded)?;
@@ -123,6 +141,15 @@ impl RedisConfig {
         }
         for (key, value) in parsed.query_pairs() {
             config.set(&key, &value)?;
+        }
+        if let Some(sentinel) = &config.sentinel
+            && sentinel.master.is_empty()
+        {
+            return invalid(
+                "the URL has settings for sentinels and no sentinel=NAME; the name is that of their `sentinel \
+                 monitor` line"
+                    .to_owned(),
+            );
         }
         Ok(config)
     }
@@ -150,6 +177,23 @@ impl RedisConfig {
                         ));
                     }
                 }
+            }
+            "confirm" => {
+                self.confirm = Confirm::read(value).map_or_else(
+                    || {
+                        invalid(format!(
+                            "confirm={value:?} is unknown; it is replicas:N, with N at least 1, or aof"
+                        ))
+                    },
+                    Ok,
+                )?;
+            }
+            "sentinel" => self.sentinel.get_or_insert_default().master = value.to_owned(),
+            "sentinel_username" => {
+                self.sentinel.get_or_insert_default().username = Some(value.to_owned());
+            }
+            "sentinel_password" => {
+                self.sentinel.get_or_insert_default().password = Some(value.to_owned());
             }
             _ => {
                 return invalid(format!(
@@ -186,7 +230,11 @@ impl RedisConfig {
             (user, Some(_)) => format!("{}:***@", user.as_deref().unwrap_or_default()),
         };
         let hosts: Vec<_> = self.hosts.iter().map(Address::to_string).collect();
-        format!("{scheme}://{user}{}/{}", hosts.join(","), self.database)
+        let shown = format!("{scheme}://{user}{}/{}", hosts.join(","), self.database);
+        match &self.sentinel {
+            None => shown,
+            Some(sentinel) => format!("{shown}?sentinel={}", sentinel.master),
+        }
     }
 }
 
@@ -202,11 +250,11 @@ fn one_by_one(url: &str) -> (String, Vec<&str>) {
     (format!("{scheme}://{user}{first}{behind}"), hosts.collect())
 }
 
-fn address(url: &Url) -> Address {
+fn address(url: &Url, port: u16) -> Address {
     // An address of six parts stands in brackets in a URL, and nowhere else.
     let host = url.host_str().filter(|host| !host.is_empty());
     let host = host.unwrap_or("localhost").trim_matches(['[', ']']);
-    Address::new(host, url.port().unwrap_or(Address::SERVER_PORT))
+    Address::new(host, url.port().unwrap_or(port))
 }
 
 /// The text with its percent signs resolved.
@@ -269,6 +317,25 @@ mod tests {
     }
 
     #[test]
+    fn a_url_can_name_sentinels_and_what_publishing_waits_for() {
+        let url =
+            "redis://:pw@s1,s2:26380/2?sentinel_password=own&sentinel=main&confirm=replicas:2";
+        let config = RedisConfig::from_url(url).unwrap();
+        assert_eq!(
+            config.hosts,
+            [Address::new("s1", 26_379), Address::new("s2", 26_380)]
+        );
+        let sentinel = config.sentinel.clone().unwrap();
+        assert_eq!(sentinel.master, "main");
+        assert_eq!(sentinel.password.as_deref(), Some("own"));
+        assert_eq!(config.password.as_deref(), Some("pw"));
+        assert_eq!(config.confirm, Confirm::Replicas(2));
+        let shown = "redis://:***@s1:26379,s2:26380/2?sentinel=main";
+        assert_eq!(config.shown_url(), shown);
+        assert!(!format!("{config:?}").contains("own"));
+    }
+
+    #[test]
     fn the_password_is_never_shown() {
         let config = RedisConfig::from_url("redis://:hidden@h/1").unwrap();
         assert_eq!(config.password.as_deref(), Some("hidden"));
@@ -310,6 +377,8 @@ mod tests {
             ("redis://h?ca=x.pem", "rediss://"),
             ("redis://h?timeout_ms=5s", "milliseconds"),
             ("redis://h?eviction=maybe", "refused or accepted"),
+            ("redis://h?confirm=replicas:0", "at least 1"),
+            ("redis://h?sentinel_password=x", "sentinel=NAME"),
         ] {
             let error = RedisConfig::from_url(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -22,6 +22,7 @@ use crate::config::{RedisConfig, Tls};
 use crate::error::Error;
 use crate::pulse::Pulse;
 use crate::script::Script;
+use crate::sentinel::{self, Sentinel};
 
 /// How many calls may wait to be written.
 const UNWRITTEN: usize = 1_024;
@@ -92,6 +93,19 @@ impl Dialer {
         dialer
     }
 
+    /// Makes connections to this sentinel, the same way.
+    pub(crate) fn to_sentinel(&self, sentinel: &Sentinel, address: &Address) -> Self {
+        let mut dialer = self.clone();
+        let config = &mut dialer.config;
+        config.hosts = vec![address.clone()];
+        config.database = 0;
+        config.username.clone_from(&sentinel.username);
+        config.password.clone_from(&sentinel.password);
+        config.sentinel = None;
+        dialer.url = dialer.config.shown_url();
+        dialer
+    }
+
     /// Connects and introduces itself, in the time that an operation may take.
     pub(crate) async fn dial(&self, used_for: Use) -> Result<(Connection, Driver), Error> {
         let (connection, _, driver) = self.dial_any(used_for).await?;
@@ -103,10 +117,9 @@ impl Dialer {
         &self,
         used_for: Use,
     ) -> Result<(Connection, Address, Driver), Error> {
-        let hosts = &self.config.hosts;
         let share = self.share();
         let mut error = self.unreachable(&"the URL names no host");
-        for address in hosts {
+        for address in &self.places(share).await? {
             let dialled = self.env.within(share, self.reach(address, used_for)).await;
             match dialled {
                 Ok(Ok((connection, driver))) => return Ok((connection, address.clone(), driver)),
@@ -119,10 +132,9 @@ impl Dialer {
 
     /// Makes a connection that hears what is told on a channel, in the time that an operation may take.
     pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, Error> {
-        let hosts = &self.config.hosts;
         let share = self.share();
         let mut error = self.unreachable(&"the URL names no host");
-        for address in hosts {
+        for address in &self.places(share).await? {
             match self.env.within(share, self.hear(address, channel)).await {
                 Ok(Ok(heard)) => return Ok(heard),
                 Ok(Err(e)) => error = e,
@@ -132,10 +144,21 @@ impl Dialer {
         Err(error)
     }
 
-    /// How long one host may take.
+    /// Where the server may be: at one of the hosts, or where the sentinels say.
+    async fn places(&self, share: Duration) -> Result<Vec<Address>, Error> {
+        match &self.config.sentinel {
+            None => Ok(self.config.hosts.clone()),
+            Some(sentinel) => Ok(vec![sentinel::find(self, sentinel, share).await?]),
+        }
+    }
+
+    /// How long one host may take, or each of sentinels and master.
     fn share(&self) -> Duration {
-        let hosts = self.config.hosts.len().max(1);
-        self.config.timeout / u32::try_from(hosts).unwrap_or(1)
+        let shares = match &self.config.sentinel {
+            None => self.config.hosts.len().max(1),
+            Some(_) => 2,
+        };
+        self.config.timeout / u32::try_from(shares).unwrap_or(1)
     }
 
     fn silent(&self, share: Duration) -> Error {
@@ -173,7 +196,11 @@ impl Dialer {
         heard.await.map_err(|e| self.unreachable(&e))
     }
 
-    async fn reach(&self, address: &Address, used_for: Use) -> Result<(Connection, Driver), Error> {
+    pub(crate) async fn reach(
+        &self,
+        address: &Address,
+        used_for: Use,
+    ) -> Result<(Connection, Driver), Error> {
         let stream = self.socket(address).await?;
         // The library's own introduction hides what the server says to a wrong password. Its timeout of
         // half a second is off: every call has a deadline of ours.
@@ -248,6 +275,9 @@ impl Dialer {
             return Err(Error::WrongAnswer(self.url.clone()));
         }
         connection.hashes = hashes.into();
+        if config.sentinel.is_some() {
+            sentinel::check_role(self, &connection).await?;
+        }
         Ok(connection)
     }
 
@@ -269,7 +299,7 @@ impl Dialer {
         }
     }
 
-    fn unreachable(&self, why: &impl ToString) -> Error {
+    pub(crate) fn unreachable(&self, why: &impl ToString) -> Error {
         Error::NotSent {
             url: self.url.clone(),
             why: why.to_string(),
@@ -297,6 +327,17 @@ impl Connection {
         let answers = redis.send_packed_commands(&both, 1, 1).await;
         let mut answers = answers.map_err(|e| e.to_string())?;
         answers.pop().ok_or_else(|| "no answer".to_owned())
+    }
+
+    /// Sends commands in one go, and waits for the answers to all.
+    pub(crate) async fn send_all(&self, commands: &[Cmd]) -> Result<Vec<Value>, String> {
+        let mut all = redis::pipe();
+        for command in commands {
+            all.add_command(command.clone());
+        }
+        let mut redis = self.redis.clone();
+        let answers = redis.send_packed_commands(&all, 0, commands.len()).await;
+        answers.map_err(|e| e.to_string())
     }
 
     /// The name under which this server knows a script.

@@ -51,6 +51,17 @@ pub(crate) enum Error {
     /// It was sent, and no answer came in time.
     #[error("{url} did not answer within {waited:?}")]
     Silence { url: String, waited: Duration },
+    /// It was applied, but less was heard of it than was asked for.
+    #[error(
+        "{url} accepted it, but {got} of {wanted} {who} confirmed it within {waited:?}; it may not survive a failover"
+    )]
+    Unconfirmed {
+        url: String,
+        got: i64,
+        wanted: u32,
+        who: &'static str,
+        waited: Duration,
+    },
     /// The broker was closed; `sent` says whether the operation was under way.
     #[error("this client of redis was closed; open a new one")]
     Closed { sent: bool },
@@ -104,7 +115,7 @@ impl Error {
             Self::Server { code, detail, .. } => server_kind(code, detail),
             Self::NotSent { kind, .. } => *kind,
             Self::Lost { .. } => ErrorKind::Unreachable,
-            Self::Silence { .. } => ErrorKind::Timeout,
+            Self::Silence { .. } | Self::Unconfirmed { .. } => ErrorKind::Timeout,
             Self::Closed { .. } => ErrorKind::Closed,
             Self::WrongAnswer(_) => ErrorKind::Internal,
             Self::Refused(_) => ErrorKind::Unsupported,
@@ -114,7 +125,9 @@ impl Error {
     fn status(&self) -> Status {
         match self {
             Self::Lost { .. } | Self::Silence { .. } | Self::WrongAnswer(_) => Status::MayBeApplied,
-            Self::Closed { sent: true } | Self::Contended => Status::MayBeApplied,
+            Self::Closed { sent: true } | Self::Contended | Self::Unconfirmed { .. } => {
+                Status::MayBeApplied
+            }
             Self::NotSent { kind, .. } if *kind == ErrorKind::Auth => Status::Permanent,
             Self::NotSent { .. } => Status::NotApplied,
             Self::Server { detail, .. } if is_of_script(detail) => Status::MayBeApplied,

@@ -6,9 +6,11 @@ use bananas_core::{Durability, Error as Seen, Fact, FactLevel, Result, Tick};
 use futures::future::try_join_all;
 
 use crate::config::{RedisConfig, Tls};
+use crate::confirm::Confirm;
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::link::Wire;
+use crate::sentinel;
 use crate::server::{field, info, setting};
 
 /// What the server said; nothing where we may not ask.
@@ -34,7 +36,11 @@ pub(crate) async fn of(shared: &Shared) -> Result<Vec<Fact>> {
         let facts = facts(told, class, config);
         (link.wire().address(), facts)
     });
-    Ok(worst(each.collect()))
+    let mut facts = worst(each.collect());
+    if let Some(sentinel) = &config.sentinel {
+        facts.push(sentinel::fact(&servers.dialer, sentinel).await);
+    }
+    Ok(facts)
 }
 
 /// Of each fact the one that matters most among those of several servers, which are named by their addresses.
@@ -78,7 +84,10 @@ fn facts(told: &Told, class: Durability, config: &RedisConfig) -> Vec<Fact> {
         )),
     }
     match &told.info {
-        Some(info) => facts.extend(of_info(info, told)),
+        Some(info) => {
+            facts.extend(of_info(info));
+            facts.extend(replicas(info, told, config.confirm));
+        }
         None => facts.push(Fact::warning(
             "state",
             "unknown: INFO is not allowed",
@@ -138,7 +147,7 @@ fn of_settings(told: &Told) -> Vec<Fact> {
     facts
 }
 
-fn of_info(info: &str, told: &Told) -> Vec<Fact> {
+fn of_info(info: &str) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(version) = field(info, "redis_version") {
         facts.push(Fact::info("server version", version));
@@ -148,7 +157,6 @@ fn of_info(info: &str, told: &Told) -> Vec<Fact> {
     }
     facts.extend(memory(info));
     facts.extend(persistence(info));
-    facts.extend(replicas(info, told));
     facts
 }
 
@@ -193,9 +201,17 @@ fn persistence(info: &str) -> Vec<Fact> {
     failed.collect()
 }
 
-fn replicas(info: &str, told: &Told) -> Option<Fact> {
+fn replicas(info: &str, told: &Told, confirm: Confirm) -> Option<Fact> {
     let count = field(info, "connected_slaves")?;
     let name = "replicas";
+    if let Confirm::Replicas(wanted) = confirm
+        && count.parse().is_ok_and(|count: u32| count < wanted)
+    {
+        let value = format!("{count} connected, and confirm=replicas:{wanted} waits for {wanted}");
+        let advice = "start the replicas that are missing, or ask for fewer: until then nothing that is published is \
+                      confirmed";
+        return Some(Fact::danger(name, value, advice));
+    }
     if count == "0" {
         return Some(Fact::info(name, "none"));
     }
@@ -332,6 +348,26 @@ mod tests {
             amiss(&lazy, Durability::D2),
             [("append-only file", warning)]
         );
+    }
+
+    #[test]
+    fn fewer_replicas_than_publishing_waits_for_are_a_danger() {
+        let config = RedisConfig {
+            confirm: Confirm::Replicas(2),
+            ..RedisConfig::default()
+        };
+        let level = |count: &str| {
+            let mut told = told(&INFO.replace("connected_slaves:0", count));
+            told.replicas_needed = Some("1".to_owned());
+            let facts = facts(&told, Durability::D2, &config);
+            facts
+                .iter()
+                .find(|fact| fact.name == "replicas")
+                .unwrap()
+                .level
+        };
+        assert_eq!(level("connected_slaves:1"), FactLevel::Danger);
+        assert_eq!(level("connected_slaves:2"), FactLevel::Info);
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! processes (class D1), with `appendfsync everysec` the kill of the server (D2), with `always` the loss of
 //! power (D3). It is looked up when the engine is opened; a server that does not tell counts as the weakest.
 //!
-//! **Limits.** One server or a cluster, version 6.2 or newer. A body has at most 64 MiB. A failover to a
-//! replica loses what was not replicated.
+//! **Limits.** One server, one that sentinels watch ([`Sentinel`]), or a cluster, version 6.2 or newer. A body has
+//! at most 64 MiB. A failover to a replica loses what was not replicated; [`Confirm`] waits for replicas.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -34,6 +34,8 @@ mod bell;
 mod broker;
 mod cluster;
 mod config;
+mod confirm;
+mod confirmer;
 mod connection;
 mod debt;
 mod door;
@@ -47,6 +49,7 @@ mod pulse;
 mod question;
 mod reply;
 mod script;
+mod sentinel;
 mod server;
 mod servers;
 mod slots;
@@ -54,4 +57,6 @@ mod store;
 
 pub use self::address::Address;
 pub use self::config::{Eviction, RedisConfig, Tls};
+pub use self::confirm::Confirm;
 pub use self::engine::RedisEngine;
+pub use self::sentinel::Sentinel;

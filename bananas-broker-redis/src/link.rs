@@ -13,6 +13,7 @@ use bananas_core::{Backoff, Env, ErrorKind, Tick};
 use redis::{Cmd, Value};
 use tokio::sync::watch;
 
+use crate::confirmer::Confirmer;
 use crate::connection::{Connection, Dialer, Driver, Use, load};
 use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
@@ -66,6 +67,8 @@ pub(crate) struct Wire {
     standing: watch::Sender<Standing>,
     debt: Debt,
     silences: Silences,
+    /// Where a confirmation is wanted.
+    confirmer: Option<Confirmer>,
 }
 
 /// One of the connections that were made one after the other.
@@ -93,6 +96,7 @@ impl Link {
         };
         let wire = Arc::new(Wire {
             env: Arc::clone(&env),
+            confirmer: Confirmer::new(&dialer, silences),
             dialer,
             standing: watch::Sender::new(Standing::Down(none)),
             debt: Debt::default(),
@@ -161,6 +165,14 @@ impl Wire {
             }
             Question::Call(call) => call,
         };
+        if let Some(confirmer) = &self.confirmer
+            && call.script.accepts()
+        {
+            return tokio::select! {
+                answer = confirmer.answer(call, asking, until) => answer,
+                () = self.over(|standing| matches!(standing, Standing::Closed)) => Err(Error::Closed { sent: true }),
+            };
+        }
         let command = call.command(line.connection.hash(call.script));
         let mut answer = self.ask(line, &command, asking, until).await;
         if matches!(&answer, Err(e) if e.is_unknown_script()) {
@@ -255,6 +267,9 @@ impl Wire {
     /// Ends it for good; calls under way fail as doubtful.
     pub(crate) fn end(&self) {
         self.standing.send_replace(Standing::Closed);
+        if let Some(confirmer) = &self.confirmer {
+            confirmer.end();
+        }
     }
 
     async fn drive(&self) {
@@ -372,7 +387,7 @@ pub(crate) fn reconnecting() -> Backoff {
 }
 
 /// That a call was not sent, with the reason why there is no connection.
-fn not_sent(why: &Error, url: &str) -> Error {
+pub(crate) fn not_sent(why: &Error, url: &str) -> Error {
     match why {
         Error::NotSent { .. } => why.clone(),
         // A connection that was lost is the reason here, and not the fate of this call.

@@ -5,7 +5,7 @@ use redis::{Arg, Cmd};
 use crate::script::Script;
 
 /// A script, its keys and its arguments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) script: Script,
     pub(crate) keys: Vec<String>,

@@ -22,6 +22,13 @@ macro_rules! scripts {
     };
 }
 
+impl Script {
+    /// Whether it accepts something that must not be lost, so that a confirmation is waited for if one is wanted.
+    pub(crate) const fn accepts(self) -> bool {
+        matches!(self, Self::PublishPlain | Self::Publish | Self::Record)
+    }
+}
+
 scripts! {
     Ensure = "ensure";
     PublishPlain = "publish_plain";

@@ -96,16 +96,22 @@ fn durability(appendonly: Option<&str>, appendfsync: Option<&str>) -> Durability
 }
 
 fn check_version(url: &str, version: &str) -> Result<(), Error> {
-    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
-    if let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next())
-        && (major, minor) < OLDEST
-    {
+    if is_older(version, OLDEST) {
         return Err(Error::Refused(format!(
             "{url} is redis {version}; Bananas needs {}.{} or newer",
             OLDEST.0, OLDEST.1
         )));
     }
     Ok(())
+}
+
+/// Whether a version is older than another; of one that cannot be read it is not known.
+pub(crate) fn is_older(version: &str, than: (u32, u32)) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(Some(major)), Some(Some(minor))) => (major, minor) < than,
+        _ => false,
+    }
 }
 
 /// A section of what the server says about itself, or `everything`; `None` if we may not ask.

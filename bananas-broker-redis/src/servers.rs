@@ -49,9 +49,9 @@ impl Servers {
                 let durability = cluster.look(until).await?;
                 (Way::Cluster(cluster), durability)
             }
-            Mode::Alone if dialer.config.hosts.len() > 1 => {
+            Mode::Alone if dialer.config.hosts.len() > 1 && dialer.config.sentinel.is_none() => {
                 return Err(Error::Refused(format!(
-                    "{} names several servers, and they are no cluster; name one",
+                    "{} names several servers, and they are no cluster; name one, or sentinels with ?sentinel=NAME",
                     dialer.url
                 )));
             }
@@ -68,6 +68,11 @@ impl Servers {
             door: Door::open(),
             way,
         };
+        let version = greeting.version.as_deref();
+        for link in servers.all() {
+            let confirm = servers.dialer.config.confirm;
+            confirm.check(link.wire(), version, until).await?;
+        }
         let facts = ServerFacts {
             durability,
             version: greeting.version,

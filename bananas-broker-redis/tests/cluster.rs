@@ -302,3 +302,22 @@ async fn another_database_than_the_only_one_is_refused() {
     );
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }
+
+#[tokio::test]
+async fn each_master_of_a_cluster_confirms_by_its_own_replicas() {
+    let Some(mut rig) = Rig::start(1).await else {
+        return;
+    };
+    let url = format!("{}/0?confirm=replicas:1&timeout_ms=2000", rig.cluster.url());
+    let config = RedisConfig::from_url(&url).unwrap();
+    let engine = RedisEngine::open(config, Arc::clone(&rig.env)).await;
+    rig.broker = engine.unwrap().broker();
+    let (with, without) = (rig.queue_on(0).await, rig.queue_on(1).await);
+    rig.publish(&with).await.unwrap();
+    let error = rig.publish(&without).await.unwrap_err();
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+    // A slot that moved is followed, as without a confirmation.
+    rig.reshard(&with, 0, 1).await;
+    let error = rig.publish(&with).await.unwrap_err();
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+}

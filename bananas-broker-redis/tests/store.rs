@@ -10,7 +10,7 @@ use bananas_broker_redis::{RedisConfig, RedisEngine};
 use bananas_core::{
     Args, Claimed, Codec, DeadReason, Env, Job, JobRecord, JobSettled, JobState, JsonCodec, Ledger,
     NewRecord, Outcome, Owner, Priority, Prune, QueueName, Recorded, Source, SourceSpec, Standing,
-    StateStore, Timestamp, TokioEnv, Track,
+    StateStore, Status, Timestamp, TokioEnv, Track,
 };
 use conformance_tests::fault::{Direction, Proxy, ServerProcess, ServerSpec};
 use tempfile::TempDir;
@@ -123,6 +123,11 @@ impl Rig {
         for settled in self.ledger.settle(ends.collect()).await {
             assert_eq!(settled.unwrap(), JobSettled::Settled(JobState::Succeeded));
         }
+    }
+
+    /// What the first of the answers to these is.
+    async fn refusal(&self, jobs: Vec<Job>) -> bananas_core::Error {
+        self.ledger.enqueue(jobs).await.remove(0).unwrap_err()
     }
 
     async fn record_of(&self, job: &NewRecord) -> Option<JobRecord> {
@@ -308,4 +313,23 @@ async fn jobs_are_found_and_looked_after_although_the_server_has_lost_all_data()
     let taken = source.next(10, 0, DEADLINE).await.unwrap();
     assert_eq!(taken.len(), 1);
     rig.succeed(taken).await;
+}
+
+#[tokio::test]
+async fn a_job_that_too_few_replicas_have_is_recorded_and_reported_as_doubtful() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let url = format!(
+        "redis://{}?confirm=replicas:1&timeout_ms=2000",
+        server.process.address()
+    );
+    let rig = Rig::open(&server.env, &url).await;
+    let job = rig.job(Track::Full);
+    let id = job.id;
+    let error = rig.refusal(vec![job]).await;
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+    assert_eq!(error.status(), Status::MayBeApplied);
+    let found = rig.store.index().get(&[id]).await.unwrap();
+    assert!(found[0].is_some(), "it is there all the same");
 }
