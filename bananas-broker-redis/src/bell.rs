@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::keys::{Keys, Part};
 use crate::link::{Silences, reconnecting};
 use crate::question::Call;
+use crate::scout::NextMove;
 use crate::script::Script;
 use crate::servers::Servers;
 
@@ -234,12 +235,14 @@ impl Ground {
     }
 
     /// Connects to the server that has the marker of this queue.
-    async fn dial(&self, queue: &QueueName) -> Result<(Connection, Driver), Error> {
+    async fn dial(&self, queue: &QueueName) -> Result<(Connection, Driver, NextMove), Error> {
         let servers = self.servers.upgrade();
         let servers = servers.ok_or(Error::Closed { sent: false })?;
         let dialer = servers.dialer_of(&self.keys(queue).key(Part::Wake));
         drop(servers);
-        dialer.dial(Use::Waiting).await
+        let moves = dialer.moves.next();
+        let (connection, driver) = dialer.dial(Use::Waiting).await?;
+        Ok((connection, driver, moves))
     }
 
     /// The connection was of no use, and the marker may be with another server.
@@ -324,9 +327,9 @@ impl Tower {
                 continue;
             };
             match self.ground.dial(first).await {
-                Ok((connection, driver)) => {
+                Ok((connection, driver, moves)) => {
                     self.ring_all();
-                    if self.hear(&connection, driver).await {
+                    if self.hear(&connection, driver, moves).await {
                         failures = 0;
                     }
                 }
@@ -352,7 +355,7 @@ impl Tower {
     }
 
     /// Waits for markers until the connection ends or is not needed. Says whether it ever served.
-    async fn hear(&self, connection: &Connection, mut driver: Driver) -> bool {
+    async fn hear(&self, connection: &Connection, mut driver: Driver, mut moves: NextMove) -> bool {
         let mut served = false;
         let mut silence = pin!(self.ground.silences.next());
         loop {
@@ -360,6 +363,7 @@ impl Tower {
                 queues = self.ground.env.within(IDLE, self.wanted()) => queues,
                 () = &mut driver => return served,
                 () = &mut silence => return served,
+                () = moves.comes() => return served,
             };
             let Ok(queues) = queues else {
                 return served;
@@ -371,6 +375,7 @@ impl Tower {
                 answer = self.ground.env.within(patience, connection.send(&command)) => answer,
                 () = &mut driver => return served,
                 () = &mut silence => return served,
+                () = moves.comes() => return served,
             };
             self.lock().heard.clear();
             match answer {

@@ -17,6 +17,7 @@ use crate::connection::{Connection, Dialer, Driver, Use, load};
 use crate::error::Error;
 use crate::link::{Asking, Silences, not_sent, reconnecting};
 use crate::question::Call;
+use crate::scout::NextMove;
 
 /// The most calls that wait together.
 const ROUND: usize = 256;
@@ -131,17 +132,22 @@ impl Confirmer {
 
 impl Desk {
     async fn work(&self, mut items: mpsc::Receiver<Item>) {
-        let mut held: Option<(Connection, Driver)> = None;
+        let mut held: Option<(Connection, Driver, NextMove)> = None;
         let mut failures = 0;
         loop {
             let first = match &mut held {
                 None => items.recv().await,
-                Some((_, driver)) => tokio::select! {
-                    first = items.recv() => first,
+                Some((_, driver, moves)) => tokio::select! {
+                    biased;
+                    () = moves.comes() => {
+                        held = None;
+                        continue;
+                    }
                     () = driver => {
                         held = None;
                         continue;
                     }
+                    first = items.recv() => first,
                     // Others that came the same way went silent; this one may be, too.
                     () = self.silences.next() => {
                         held = None;
@@ -151,8 +157,9 @@ impl Desk {
             };
             let Some(first) = first else { return };
             if held.is_none() {
+                let moves = self.dialer.moves.next();
                 match self.dialer.dial(Use::Calls).await {
-                    Ok(dialled) => held = Some(dialled),
+                    Ok((connection, driver)) => held = Some((connection, driver, moves)),
                     Err(why) => {
                         let error = not_sent(&why, &self.dialer.url);
                         refuse(round(first, &mut items), &error);
@@ -164,7 +171,7 @@ impl Desk {
                 }
             }
             failures = 0;
-            let Some((connection, driver)) = &mut held else {
+            let Some((connection, driver, _)) = &mut held else {
                 continue;
             };
             let together = round(first, &mut items);

@@ -21,6 +21,7 @@ use crate::address::Address;
 use crate::config::{RedisConfig, Tls};
 use crate::error::Error;
 use crate::pulse::Pulse;
+use crate::scout::Moves;
 use crate::script::Script;
 use crate::sentinel::{self, Sentinel};
 
@@ -41,6 +42,8 @@ pub(crate) struct Dialer {
     pub(crate) config: RedisConfig,
     pub(crate) url: String,
     pub(crate) env: Arc<dyn Env>,
+    /// When a server should be left for another.
+    pub(crate) moves: Moves,
     tls: Option<TlsConnector>,
 }
 
@@ -81,6 +84,7 @@ impl Dialer {
             url: config.shown_url(),
             config,
             env: Arc::clone(env),
+            moves: Moves::default(),
             tls,
         })
     }
@@ -135,7 +139,7 @@ impl Dialer {
         let share = self.share();
         let mut error = self.unreachable(&"the URL names no host");
         for address in &self.places(share).await? {
-            match self.env.within(share, self.hear(address, channel)).await {
+            match self.env.within(share, self.hear(address, &[channel])).await {
                 Ok(Ok(heard)) => return Ok(heard),
                 Ok(Err(e)) => error = e,
                 Err(_) => error = self.silent(share),
@@ -179,7 +183,8 @@ impl Dialer {
         Ok(Box::new(stream))
     }
 
-    async fn hear(&self, address: &Address, channel: &str) -> Result<PubSub, Error> {
+    /// The same, of this server, on several channels.
+    pub(crate) async fn hear(&self, address: &Address, channels: &[&str]) -> Result<PubSub, Error> {
         let stream = self.socket(address).await?;
         let mut info = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(password) = &self.config.password {
@@ -190,7 +195,7 @@ impl Dialer {
         }
         let heard = async {
             let mut heard = PubSub::new(&info, stream).await?;
-            heard.subscribe(channel).await?;
+            heard.subscribe(channels).await?;
             Ok::<_, redis::RedisError>(heard)
         };
         heard.await.map_err(|e| self.unreachable(&e))

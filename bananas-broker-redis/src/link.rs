@@ -19,6 +19,7 @@ use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
 use crate::pulse::Pulse;
 use crate::question::Question;
+use crate::scout::NextMove;
 
 /// How long the old connection still has once the new one works: a server that stood still answers both.
 const LAST_CHANCE: Duration = Duration::from_millis(100);
@@ -277,6 +278,7 @@ impl Wire {
         let mut failures = 0;
         let mut next = None;
         for number in 1_u64.. {
+            let moves = self.dialer.moves.next();
             let dialling = async {
                 match next.take() {
                     Some(dialled) => Ok(dialled),
@@ -290,7 +292,7 @@ impl Wire {
             match dialled {
                 Ok((connection, driver)) => {
                     failures = 0;
-                    next = self.serve(Line { number, connection }, driver).await;
+                    next = self.serve(Line { number, connection }, driver, moves).await;
                 }
                 Err(e) => self.is_down(e),
             }
@@ -308,7 +310,12 @@ impl Wire {
 
     /// Runs a connection until it ends or is given up; for one that is given up because another works, answers
     /// with the other.
-    async fn serve(&self, line: Line, driver: Driver) -> Option<(Connection, Driver)> {
+    async fn serve(
+        &self,
+        line: Line,
+        driver: Driver,
+        mut moves: NextMove,
+    ) -> Option<(Connection, Driver)> {
         let (number, pulse) = (line.number, line.connection.pulse.clone());
         let opened = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
@@ -320,8 +327,13 @@ impl Wire {
         if !opened {
             return None;
         }
+        let mut why = "the server ended it";
         let better = tokio::select! {
             () = driver => None,
+            () = moves.comes() => {
+                why = "the sentinels name another master";
+                None
+            }
             () = self.over(|standing| !matches!(standing, Standing::Up(..))) => None,
             better = self.better(&pulse) => Some(better),
         };
@@ -330,7 +342,7 @@ impl Wire {
             let waited = SUSPICION;
             Error::Silence { url, waited }
         } else {
-            let why = "the server ended it".to_owned();
+            let why = why.to_owned();
             Error::Lost { url, why }
         };
         self.lose(number, &why);

@@ -1,16 +1,15 @@
 //! [`Sentinel`]: the servers that say which of several Redis servers is the master now.
 //!
-//! They are asked before every connection, all at once, and the address that most of them name counts: one that
-//! is cut off from the others knows the old master. What is reached there must say itself that it is a master.
+//! They are asked before every connection, all at once, and the one that knows of the latest failover counts: one
+//! that is cut off from the others knows the old master. What is reached must say itself that it is a master.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use bananas_core::Fact;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use redis::Value;
+use redis::{ServerError, Value};
 
 use crate::address::Address;
 use crate::connection::{Connection, Dialer, Use};
@@ -41,7 +40,15 @@ impl fmt::Debug for Sentinel {
     }
 }
 
-/// The master's address, in this time: a sentinel that does not answer is waited for no longer than that.
+/// What a sentinel knows of the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    /// Counts the failovers that a majority of sentinels agreed to.
+    epoch: u64,
+    address: Address,
+}
+
+/// The master's address, in this time.
 pub(crate) async fn find(
     dialer: &Dialer,
     sentinel: &Sentinel,
@@ -52,24 +59,19 @@ pub(crate) async fn find(
     let mut until = env.monotonic() + within;
     let asks = hosts.iter().map(|host| ask(dialer, sentinel, host));
     let mut answers: FuturesUnordered<_> = asks.collect();
-    let mut votes = HashMap::<Address, usize>::new();
+    let mut latest: Option<Named> = None;
     let mut error = dialer.unreachable(&format!("no sentinel answered within {within:?}"));
     while let Ok(Some(answer)) = env.until(until, answers.next()).await {
         match answer {
-            Ok(Some(address)) => {
-                let count = votes.entry(address.clone()).or_default();
-                *count += 1;
-                if *count * 2 > hosts.len() {
-                    return Ok(address);
-                }
+            Ok(named) => {
+                let newer = latest.as_ref().is_none_or(|old| named.epoch > old.epoch);
+                latest = if newer { Some(named) } else { latest };
                 until = until.min(env.monotonic() + GRACE);
             }
-            Ok(None) => error = unknown(dialer, &sentinel.master),
             Err(e) => error = e,
         }
     }
-    let most = votes.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(address, _)| address).ok_or(error)
+    latest.map(|named| named.address).ok_or(error)
 }
 
 /// What the sentinels say, for people.
@@ -78,7 +80,8 @@ pub(crate) async fn fact(dialer: &Dialer, sentinel: &Sentinel) -> Fact {
     let timeout = dialer.config.timeout;
     let asks = hosts.iter().map(async |host| {
         let asked = ask(dialer, sentinel, host);
-        dialer.env.within(timeout, asked).await.ok()?.ok()?
+        let named = dialer.env.within(timeout, asked).await.ok()?.ok()?;
+        Some(named.address)
     });
     let named: Vec<_> = futures::future::join_all(asks).await;
     judged(&named)
@@ -114,39 +117,54 @@ fn judged(named: &[Option<Address>]) -> Fact {
     Fact::info(name, value)
 }
 
-/// Asks one of them; `None` if it knows no master of that name.
-async fn ask(
-    dialer: &Dialer,
-    sentinel: &Sentinel,
-    host: &Address,
-) -> Result<Option<Address>, Error> {
-    let dialer = dialer.to_sentinel(sentinel, host);
-    let (connection, driver) = dialer.reach(host, Use::Asking).await?;
-    let mut command = redis::cmd("SENTINEL");
-    command.arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master);
-    let answer = tokio::select! {
-        answer = connection.send(&command) => answer,
+/// Asks one of them.
+async fn ask(dialer: &Dialer, sentinel: &Sentinel, host: &Address) -> Result<Named, Error> {
+    let own = dialer.to_sentinel(sentinel, host);
+    let (connection, driver) = own.reach(host, Use::Asking).await?;
+    let questions = ["GET-MASTER-ADDR-BY-NAME", "MASTER"].map(|word| {
+        let mut command = redis::cmd("SENTINEL");
+        command.arg(word).arg(&sentinel.master);
+        command
+    });
+    let answers = tokio::select! {
+        answers = connection.send_all(&questions) => answers,
         () = driver => Err("the sentinel ended the connection".to_owned()),
     };
-    match answer.map_err(|why| dialer.unreachable(&why))? {
-        Value::Nil => Ok(None),
-        Value::ServerError(error) if error.code() == "ERR" => Err(Error::Refused(format!(
-            "{} is no sentinel ({}); name sentinels, whose usual port is {}, or leave out ?sentinel=",
-            dialer.url,
-            error.details().unwrap_or_default(),
-            Address::SENTINEL_PORT,
-        ))),
-        Value::ServerError(error) => Err(Error::server(&dialer.url, &error)),
-        answer => {
-            let read = reply::list(answer).and_then(|parts| {
-                let [host, port] = <[Value; 2]>::try_from(parts).ok()?;
-                let port = reply::text(port)?.parse().ok()?;
-                Some(Address::new(reply::text(host)?, port))
-            });
-            read.map(Some)
-                .ok_or_else(|| Error::WrongAnswer(dialer.url.clone()))
-        }
+    let answers = answers.map_err(|why| own.unreachable(&why))?;
+    let wrong = || Error::WrongAnswer(own.url.clone());
+    let [address, state] = <[Value; 2]>::try_from(answers).map_err(|_| wrong())?;
+    match address {
+        Value::Nil => return Err(unknown(dialer, &sentinel.master)),
+        Value::ServerError(error) => return Err(refused(&own, &error)),
+        _ => {}
     }
+    let address = reply::list(address).and_then(|parts| {
+        let [host, port] = <[Value; 2]>::try_from(parts).ok()?;
+        let port = reply::text(port)?.parse().ok()?;
+        Some(Address::new(reply::text(host)?, port))
+    });
+    // One that must not say so counts as the oldest.
+    let state = reply::list(state).unwrap_or_default();
+    let mut texts = state.into_iter().map(reply::text);
+    let epoch = texts
+        .find(|text| text.as_deref() == Some("config-epoch"))
+        .and_then(|_| texts.next()?);
+    Ok(Named {
+        epoch: epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0),
+        address: address.ok_or_else(wrong)?,
+    })
+}
+
+fn refused(dialer: &Dialer, error: &ServerError) -> Error {
+    if error.code() != "ERR" {
+        return Error::server(&dialer.url, error);
+    }
+    Error::Refused(format!(
+        "{} is no sentinel ({}); name sentinels, whose usual port is {}, or leave out ?sentinel=",
+        dialer.url,
+        error.details().unwrap_or_default(),
+        Address::SENTINEL_PORT,
+    ))
 }
 
 /// Asks what was reached whether it is a master.

@@ -13,6 +13,7 @@ use crate::door::Door;
 use crate::error::Error;
 use crate::link::{Asking, Link, Silences};
 use crate::question::{Call, Question};
+use crate::scout::Scout;
 use crate::server::{self, Mode, ServerFacts};
 
 /// One server, or a cluster; its connections end when this is dropped.
@@ -23,6 +24,8 @@ pub(crate) struct Servers {
     pub(crate) silences: Silences,
     door: Door,
     way: Way,
+    /// Listens to the sentinels, if there are any.
+    scout: Option<Scout>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Servers {
         };
         let servers = Self {
             env: Arc::clone(env),
+            scout: Scout::start(&dialer),
             dialer,
             silences,
             door: Door::open(),
@@ -152,6 +156,9 @@ impl Servers {
     /// Takes no more calls, waits for those under way, and ends.
     pub(crate) async fn close(&self, deadline: Duration) {
         self.door.close(&*self.env, deadline).await;
+        if let Some(scout) = &self.scout {
+            scout.end();
+        }
         match &self.way {
             Way::One(link) => link.wire().end(),
             Way::Cluster(cluster) => cluster.end(),

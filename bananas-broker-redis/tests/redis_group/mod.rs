@@ -39,12 +39,24 @@ impl Group {
         for number in 0..=replicas {
             group.add_server(number, settings).await;
         }
-        // A replica is connected before it has what the master has, and confirms nothing till then.
-        let online = |it: &Self| {
+        // A replica is connected, and even online, seconds before it confirms anything for the first time.
+        group.cli(&group.servers[0], "SET started 1");
+        let confirmed = |it: &Self| {
             let info = it.cli(&it.servers[0], "INFO replication");
-            info.matches("state=online").count() == replicas
+            let offset = |line: &str| {
+                line.split("offset=")
+                    .nth(1)?
+                    .split(',')
+                    .next()?
+                    .parse()
+                    .ok()
+            };
+            let of_master = |line: &str| line.strip_prefix("master_repl_offset:")?.parse().ok();
+            let replicated: Vec<u64> = info.lines().filter_map(offset).collect();
+            let written: Option<u64> = info.lines().find_map(of_master);
+            replicated.len() == replicas && replicated.iter().all(|it| Some(*it) == written)
         };
-        group.until(online).await;
+        group.until(confirmed).await;
         Some(group)
     }
 

@@ -6,17 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bananas_core::Env;
-use futures::StreamExt;
-use redis::Value;
-use redis::aio::PubSub;
 use tokio::sync::{Notify, watch};
 
 use crate::connection::Dialer;
+use crate::ear::Ear;
 use crate::keys;
 use crate::link::reconnecting;
-
-/// How long nothing is heard before the server is asked whether it is there.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// Those who watch the store through one engine.
 #[derive(Debug)]
@@ -95,11 +90,22 @@ impl Hall {
         let timeout = self.dialer.config.timeout;
         let mut failures = 0;
         loop {
+            let mut moves = self.dialer.moves.next();
             let subscribed = self.env.within(timeout, self.dialer.subscribe(&channel));
             match subscribed.await {
                 Ok(Ok(heard)) => {
                     failures = 0;
-                    self.hear(heard).await;
+                    self.changed.notify_waiters();
+                    let mut ear = Ear::new(&self.env, heard, timeout);
+                    let hearing = async {
+                        while ear.hears().await {
+                            self.changed.notify_waiters();
+                        }
+                    };
+                    tokio::select! {
+                        () = hearing => {}
+                        () = moves.comes() => {}
+                    }
                 }
                 Ok(Err(e)) => tracing::debug!(error = %e, "no connection to watch on"),
                 Err(_) => tracing::debug!("the server does not answer who wants to watch"),
@@ -107,25 +113,6 @@ impl Hall {
             failures += 1;
             let pause = backoff.delay(failures, self.env.random());
             self.env.sleep(pause).await;
-        }
-    }
-
-    /// Tells all who watch whenever something is heard, until the connection ends.
-    async fn hear(&self, heard: PubSub) {
-        let (mut sink, mut messages) = heard.split();
-        self.changed.notify_waiters();
-        loop {
-            match self.env.within(SILENCE, messages.next()).await {
-                Ok(Some(_)) => self.changed.notify_waiters(),
-                Ok(None) => return,
-                Err(_) => {
-                    let ping = sink.ping::<Value>();
-                    let timeout = self.dialer.config.timeout;
-                    if !matches!(self.env.within(timeout, ping).await, Ok(Ok(_))) {
-                        return;
-                    }
-                }
-            }
         }
     }
 }
