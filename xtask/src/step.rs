@@ -13,7 +13,7 @@ pub(crate) struct Step {
     /// The arguments behind `cargo`.
     pub(crate) arguments: Vec<String>,
     /// Variables set for it.
-    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Step {
@@ -78,7 +78,7 @@ mod tests {
     fn the_line_to_repeat_a_step_has_its_variables_and_arguments() {
         let mut step = Step::new("documentation", "doc --no-deps");
         step.environment
-            .push(("RUSTDOCFLAGS", "-D warnings".to_owned()));
+            .push(("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned()));
         assert_eq!(
             step.line(),
             "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"

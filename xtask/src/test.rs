@@ -42,14 +42,11 @@ pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
         .filter(|step| step.name.starts_with("tests"));
     for step in tests {
         step.environment
-            .push((conformance::VARIABLE, report.clone()));
-        let variables = borrowed.iter().map(Borrowed::variable);
-        step.environment.extend(variables);
+            .push((conformance::VARIABLE.to_owned(), report.clone()));
+        step.environment.extend(Borrowed::variables(&borrowed));
     }
     let passed = run_all(root, &steps);
-    for server in borrowed {
-        server.give_back()?;
-    }
+    Borrowed::give_back(borrowed)?;
     passed
 }
 
@@ -106,7 +103,7 @@ fn steps(scope: Scope, runner: Runner) -> Vec<Step> {
         let mut documentation = Step::new("documentation", &format!("doc {ALL} --lib --no-deps"));
         documentation
             .environment
-            .push(("RUSTDOCFLAGS", "-D warnings".to_owned()));
+            .push(("RUSTDOCFLAGS".to_owned(), "-D warnings".to_owned()));
         steps.push(documentation);
     }
     steps

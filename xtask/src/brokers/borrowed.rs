@@ -5,19 +5,19 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::place::Place;
-use super::record::Record;
+use super::record::{Export, Record};
 use super::servers::Server;
 use super::{compose, down, env_file, is_up, up, wanted};
 
 /// The servers that tests ask for today.
-const FOR_TESTS: [&str; 1] = ["redis"];
+const FOR_TESTS: &[&str] = &["redis", "redis-cluster"];
 
 /// A server that runs until the tests are over, and longer only when it ran before.
 #[derive(Debug)]
 pub(crate) struct Borrowed {
     place: Place,
     server: &'static Server,
-    url: String,
+    exports: Vec<Export>,
     was_there: bool,
 }
 
@@ -26,7 +26,13 @@ impl Borrowed {
     pub(crate) fn all(root: &Path) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for name in FOR_TESTS {
-            all.extend(Self::find(root, name)?);
+            match Self::find(root, name) {
+                Ok(found) => all.extend(found),
+                Err(error) => {
+                    Self::give_back(all)?;
+                    return Err(error);
+                }
+            }
         }
         Ok(all)
     }
@@ -49,7 +55,7 @@ impl Borrowed {
             return Ok(Some(Self {
                 place,
                 server,
-                url: server.compose_url.to_owned(),
+                exports: vec![(server.variable.to_owned(), server.compose_url.to_owned())],
                 was_there: true,
             }));
         }
@@ -62,7 +68,7 @@ impl Borrowed {
         if !was_there {
             if !up(&place, &[server])? {
                 println!(
-                    "xtask: tests that need {name} are left out, or fail where they must not be"
+                    "xtask: tests that need {name} start their own, are left out, or fail where they must not be"
                 );
                 return Ok(None);
             }
@@ -72,27 +78,64 @@ impl Borrowed {
             );
         }
         let exports = Record::read(&place, name)?.exports;
-        let url = exports.into_iter().find(|(n, _)| n == server.variable);
-        Ok(url.map(|(_, url)| Self {
+        Ok(Some(Self {
             place,
             server,
-            url,
+            exports,
             was_there,
         }))
     }
 
-    /// The variable to set, and its value.
-    pub(crate) fn variable(&self) -> (&'static str, String) {
-        (self.server.variable, self.url.clone())
+    /// The variables to set, and their values.
+    pub(crate) fn variables(all: &[Self]) -> impl Iterator<Item = Export> {
+        all.iter().flat_map(|server| server.exports.iter().cloned())
     }
 
-    /// Ends the server if it was started for this.
-    pub(crate) fn give_back(self) -> Result<()> {
-        if !self.was_there {
-            let _lock = self.place.lock()?;
-            down(&self.place, &[self.server])?;
-            env_file::write(&self.place)?;
+    /// Ends those that were started for this.
+    pub(crate) fn give_back(all: Vec<Self>) -> Result<()> {
+        for Self { place, server, .. } in all.into_iter().filter(|one| !one.was_there) {
+            let _lock = place.lock()?;
+            down(&place, &[server])?;
+            env_file::write(&place)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that needs no program, and has two variables.
+    fn server() -> &'static Server {
+        let server = Server {
+            name: "lent",
+            variable: "X",
+            compose_url: "",
+            start: |start| {
+                let mut command = std::process::Command::new("sleep");
+                command.arg("600");
+                start.spawn(command)?;
+                let export = |name: &str| (name.to_owned(), "here".to_owned());
+                Ok(vec![export("X"), export("X_ADMIN")])
+            },
+        };
+        Box::leak(Box::new(server))
+    }
+
+    #[test]
+    fn a_server_is_lent_with_all_its_variables_and_ends_unless_it_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path());
+        let borrow = || Borrowed::private(place.clone(), server()).unwrap().unwrap();
+        let first = vec![borrow()];
+        let second = vec![borrow()];
+        let names: Vec<String> = Borrowed::variables(&first).map(|(name, _)| name).collect();
+        assert_eq!(names, ["X", "X_ADMIN"]);
+
+        Borrowed::give_back(second).unwrap();
+        assert!(is_up(&place, server()).unwrap(), "it was there before");
+        Borrowed::give_back(first).unwrap();
+        assert!(!Record::is_there(&place, "lent"));
     }
 }

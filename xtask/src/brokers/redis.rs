@@ -11,7 +11,7 @@ use super::start::{Start, answer, program};
 /// Says where the single server is.
 pub(super) const VARIABLE: &str = "BANANAS_TEST_REDIS_URL";
 
-/// Says where one node of the cluster is, which names the others.
+/// Says where the nodes of the cluster are.
 pub(super) const CLUSTER_VARIABLE: &str = "BANANAS_TEST_REDIS_CLUSTER_URL";
 
 /// A single server that keeps its log of writes, synced each second.
@@ -21,7 +21,7 @@ pub(super) fn single(start: &mut Start<'_>) -> Result<Vec<Export>> {
     let data = start.make("data")?;
     start.spawn(server(&redis, port, &data))?;
     start.until(|| answers(port, "PING", "+PONG"))?;
-    Ok(vec![(VARIABLE.to_owned(), url(port))])
+    Ok(vec![(VARIABLE.to_owned(), url(&[port]))])
 }
 
 /// Three nodes without replicas that share the slots.
@@ -46,8 +46,7 @@ pub(super) fn cluster(start: &mut Start<'_>) -> Result<Vec<Export>> {
     start.run(join(&client, &ports))?;
     let is_whole = |port: &u16| answers(*port, "CLUSTER INFO", "cluster_state:ok");
     start.until(|| ports.iter().all(is_whole))?;
-    let first = ports.first().copied().unwrap_or_default();
-    Ok(vec![(CLUSTER_VARIABLE.to_owned(), url(first))])
+    Ok(vec![(CLUSTER_VARIABLE.to_owned(), url(&ports))])
 }
 
 fn server(redis: &Path, port: u16, data: &PathBuf) -> Command {
@@ -78,6 +77,8 @@ fn answers(port: u16, question: &str, expected: &str) -> bool {
     found.is_some_and(|found| String::from_utf8_lossy(&found).contains(expected))
 }
 
-fn url(port: u16) -> String {
-    format!("redis://127.0.0.1:{port}")
+/// All addresses, for who looks into a node by itself must know each.
+fn url(ports: &[u16]) -> String {
+    let addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+    format!("redis://{}", addresses.collect::<Vec<_>>().join(","))
 }

@@ -30,7 +30,7 @@ pub(crate) const SERVERS: [Server; 7] = [
     Server {
         name: "redis-cluster",
         variable: redis::CLUSTER_VARIABLE,
-        compose_url: "redis://127.0.0.1:7381",
+        compose_url: "redis://127.0.0.1:7381,127.0.0.1:7382,127.0.0.1:7383",
         start: redis::cluster,
     },
     Server {

@@ -32,14 +32,11 @@ const TESTS: &str = "nextest run --workspace --all-features --no-fail-fast -E \
 pub(crate) fn run(root: &Path) -> Result<bool> {
     let record = fresh_record(root)?;
     let mut step = Step::new("conformance", TESTS);
-    step.environment.push((VARIABLE, record));
+    step.environment.push((VARIABLE.to_owned(), record));
     let borrowed = Borrowed::all(root)?;
-    step.environment
-        .extend(borrowed.iter().map(Borrowed::variable));
+    step.environment.extend(Borrowed::variables(&borrowed));
     let passed = step.run(root);
-    for server in borrowed {
-        server.give_back()?;
-    }
+    Borrowed::give_back(borrowed)?;
     if !passed? {
         println!("xtask: the page is not written, since checks failed");
         return Ok(false);

@@ -60,7 +60,7 @@ pub(crate) fn unlike_private_servers(tree: &Tree) -> Vec<Finding> {
 
 /// Whether a URL has this address, and not merely one that begins like it.
 fn names(url: &str, address: &str) -> bool {
-    url.split(['/', '@']).any(|part| part == address)
+    url.split(['/', '@', ',']).any(|part| part == address)
 }
 
 /// Every service has a pinned image, ports on the loopback address only, and says when it is healthy.
