@@ -356,7 +356,7 @@ impl Wire {
             let silent = self.debt.silent(&self.env).await;
             let beat = pulse.last();
             if self.env.monotonic().since(beat) < SUSPICION {
-                // A large answer is on its way.
+                // A large message or answer is on its way.
                 self.env.sleep_until(beat + SUSPICION).await;
                 continue;
             }
