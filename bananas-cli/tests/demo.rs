@@ -13,14 +13,16 @@ mod redis_server;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use bananas::amqp::{AmqpBroker, AmqpConfig};
+use bananas::{Broker, Env, QueueName, TokioEnv};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -286,6 +288,37 @@ fn jobs_that_wait_on_redis_are_not_lost_either_and_their_queue_is_removed() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("--database"), "{text}");
     }
+}
+
+#[test]
+fn jobs_that_wait_on_rabbitmq_are_recorded_in_a_file_and_not_lost_either() {
+    let Ok(url) = std::env::var("BANANAS_TEST_AMQP_URL") else {
+        let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
+        assert!(!required, "BANANAS_TEST_AMQP_URL names no server");
+        let said = "SKIPPED: BANANAS_TEST_AMQP_URL names no server";
+        writeln!(std::io::stderr(), "{said}").unwrap();
+        return;
+    };
+    let mut ground = Ground::new();
+    ground.files(8);
+    let report = ground.report(&["--url", &url]);
+    ground.assert_figures(&report);
+    assert_eq!(ground.temporary_files(), Vec::<PathBuf>::new());
+    let namespace = report["broker"]["namespace"].as_str().unwrap();
+    assert_eq!(left_on_rabbitmq(&url, namespace), [""; 0]);
+}
+
+/// The queues of the demo that are still there: its own and the lanes beside it.
+#[tokio::main(flavor = "current_thread")]
+async fn left_on_rabbitmq(url: &str, namespace: &str) -> Vec<String> {
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    let mut config = AmqpConfig::from_url(url).unwrap();
+    config.namespace = namespace.to_owned();
+    let broker = AmqpBroker::open(config, env).await.unwrap();
+    let names = ["demo", "demo:high1", "demo:low1"];
+    let names = names.map(|name| QueueName::new(name).unwrap());
+    let there = broker.admin().unwrap().depth(&names).await.unwrap();
+    there.iter().map(|it| it.queue.to_string()).collect()
 }
 
 #[test]

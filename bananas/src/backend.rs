@@ -87,7 +87,7 @@ pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn 
 }
 
 /// What the backend of a URL can do as far as that is known without connecting: the engines that there are
-/// tell all priorities apart and keep every delay.
+/// tell all priorities apart and keep every delay, but for RabbitMQ, where that depends on the kind of queues.
 pub(crate) fn expected(url: &str) -> BrokerInfo {
     let scheme = url.split(':').next().unwrap_or(url);
     let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
@@ -95,7 +95,19 @@ pub(crate) fn expected(url: &str) -> BrokerInfo {
         backend: known.map_or("this broker", |(known, _)| known),
         url: redact(url),
         version: None,
-        capabilities: Capabilities::exact(),
+        capabilities: expected_capabilities(url, scheme),
+    }
+}
+
+fn expected_capabilities(url: &str, scheme: &str) -> Capabilities {
+    match scheme {
+        #[cfg(feature = "amqp")]
+        "amqp" | "amqps" => bananas_broker_amqp::AmqpConfig::from_url(url)
+            .map_or_else(|_| Capabilities::exact(), |amqp| amqp.capabilities()),
+        _ => {
+            let _ = url;
+            Capabilities::exact()
+        }
     }
 }
 
@@ -204,6 +216,16 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Engine
                 store: Some(engine.store()),
             })
         }
+        #[cfg(feature = "amqp")]
+        "amqp" | "amqps" => {
+            let mut amqp = bananas_broker_amqp::AmqpConfig::from_url(url)?;
+            amqp.namespace.clone_from(&config.broker.namespace);
+            let broker = bananas_broker_amqp::AmqpBroker::open(amqp, Arc::clone(env)).await?;
+            Ok(Engine {
+                broker: Arc::new(broker),
+                store: None,
+            })
+        }
         _ => Err(unknown(url, scheme)),
     }
 }
@@ -221,6 +243,7 @@ fn unknown(url: &str, scheme: &str) -> Error {
         ("memory:", cfg!(feature = "memory")),
         ("sqlite://PATH", cfg!(feature = "sqlite")),
         ("redis://HOST", cfg!(feature = "redis")),
+        ("amqp://HOST", cfg!(feature = "amqp")),
     ]
     .into_iter()
     .filter_map(|(form, there)| there.then_some(form))

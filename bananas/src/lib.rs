@@ -55,6 +55,8 @@ pub use bananas_worker::{
     shutdown_signal,
 };
 
+#[cfg(feature = "amqp")]
+pub use bananas_broker_amqp as amqp;
 #[cfg(feature = "memory")]
 pub use bananas_broker_memory as memory;
 #[cfg(feature = "redis")]

@@ -41,7 +41,9 @@ pub(crate) enum Gate {
     RemoteLongDelay,
     /// A server that may be killed.
     LastingServer,
-    /// The same, with delays.
+    /// The same, and what was acked is written down by then.
+    LastingAcks,
+    /// A server that may be killed, with delays.
     LastingDelays,
     /// The same, with an admin side.
     LastingAdmin,
@@ -61,6 +63,10 @@ impl Gate {
                 first(&[Self::Remote]).or(Some("its data die with the server"))
             }
             Self::LastingServer => first(&[Self::Remote]),
+            Self::LastingAcks if !can.confirmed_ack => {
+                first(&[Self::LastingServer]).or(Some("its acks are not confirmed"))
+            }
+            Self::LastingAcks => first(&[Self::LastingServer]),
             Self::LastingDelays => first(&[Self::LastingServer, Self::Delay]),
             Self::LastingAdmin => first(&[Self::LastingServer, Self::Admin]),
             single => single.refusal_of_one(can, admin),
@@ -107,6 +113,7 @@ impl Gate {
             | Self::DelayAndPriorities
             | Self::RemoteLongDelay
             | Self::LastingServer
+            | Self::LastingAcks
             | Self::LastingDelays
             | Self::LastingAdmin => (true, ""),
         };
@@ -133,6 +140,11 @@ mod tests {
         can.delay = Delay::Unsupported;
         assert_eq!(why(Gate::LastingDelays, &can), Some("it has no delays"));
         assert_eq!(why(Gate::RemoteLongDelay, &can), Some("it has no delays"));
+        assert_eq!(why(Gate::LastingServer, &can), None);
+        assert_eq!(why(Gate::LastingAcks, &can), None);
+        can.confirmed_ack = false;
+        let late = Some("its acks are not confirmed");
+        assert_eq!(why(Gate::LastingAcks, &can), late);
         assert_eq!(why(Gate::LastingServer, &can), None);
     }
 

@@ -120,6 +120,11 @@ fn capabilities(can: &Capabilities) -> Vec<(&'static str, String)> {
         ),
         ("exact delivery counts", yes_no(can.exact_delivery_count)),
         ("exact depths", yes_no(can.exact_depth)),
+        (
+            "a crash never leaves a message beside its replacement",
+            yes_no(can.atomic_settle),
+        ),
+        ("acks are confirmed", yes_no(can.confirmed_ack)),
         ("drops an id published again", yes_no(can.dedupe)),
         ("largest body", format!("{} bytes", can.max_message)),
         ("messages in one request", can.max_batch.to_string()),

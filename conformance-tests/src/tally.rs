@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bananas_core::{Consumer, Error, JobId, RawMessage, Status};
+use bananas_core::{
+    Consumer, Delivery, Error, Fencing, JobId, RawMessage, Settle, Settlement, Status,
+};
 
 use crate::case::{BrokerCase, ids};
 use crate::patience::Patience;
@@ -81,21 +83,42 @@ impl Tally {
 }
 
 /// Takes so many messages through a line with faults: errors that may pass are waited out.
+///
+/// They stay leased; where the connection is the lease, the next fault would end it, and they are acked.
 pub(crate) async fn take_through_faults(
     case: &BrokerCase,
     consumer: &mut dyn Consumer,
     messages: usize,
 ) -> Vec<JobId> {
     let patience = Patience::new(&case.env);
+    let is_connection = case.broker.info().capabilities.fencing == Fencing::Connection;
     let mut came = Vec::new();
     while came.len() < messages {
         match consumer.reserve(messages - came.len(), LOOK).await {
-            Ok(taken) => came.extend(ids(&taken)),
+            Ok(taken) => {
+                came.extend(ids(&taken));
+                if is_connection {
+                    ack_through_faults(case, &taken).await;
+                }
+            }
             Err(e) => wait_out(case, &e).await,
         }
         patience.check(&format!("{} of {messages} messages came", came.len()));
     }
     came
+}
+
+/// Acks what is still held; what was lost by a fault comes again.
+async fn ack_through_faults(case: &BrokerCase, taken: &[Delivery]) {
+    let ack = |delivery: &Delivery| Settle {
+        receipt: delivery.receipt.clone(),
+        settlement: Settlement::Ack,
+    };
+    for answer in case.broker.settle(taken.iter().map(ack).collect()).await {
+        if let Err(e) = answer {
+            wait_out(case, &e).await;
+        }
+    }
 }
 
 /// Checks that an error may pass, and waits a moment.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bananas::App;
+use bananas::amqp::AmqpConfig;
 use bananas::config::{Config, redact};
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
@@ -100,9 +101,10 @@ fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
         Some("memory") => Ok(()),
         Some("sqlite") => readable(key, SqliteConfig::from_url(url)),
         Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
+        Some("amqp" | "amqps") => readable(key, AmqpConfig::from_url(url)),
         _ => Err(usage(format!(
             "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
-             redis://HOST or memory:",
+             redis://HOST, amqp://HOST or memory:",
             redact(url)
         ))),
     }

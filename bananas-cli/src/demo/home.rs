@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bananas::config::{Config, TaskConfig, redact};
 use bananas::redis::{RedisConfig, RedisEngine};
-use bananas::{App, Backoff, Engine, Env, Task, TaskName};
+use bananas::wrapper::Wrapping;
+use bananas::{App, Backoff, Engine, Env, ErrorKind, Task, TaskName};
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
+use super::digest::{self, Digest};
 
 /// How long closing may take.
 pub(super) const CLOSE: Duration = Duration::from_secs(5);
@@ -169,14 +170,22 @@ impl Home {
             engine.broker().close(CLOSE).await?;
             return Ok(());
         }
-        let engine = open_engine(&self.broker, &self.config(), app.env()).await?;
-        if let Some(admin) = engine.broker.admin() {
+        let config = self.config();
+        let engine = open_engine(&self.broker, &config, app.env()).await?;
+        // As the jobs came to it: what a wrapper has made goes with the rest.
+        let wrapping = Wrapping::of(&config, engine.broker.info())?;
+        let broker = wrapping.around(engine.broker, app.env());
+        if let Some(admin) = broker.admin() {
             // The namespace is the demo's own, and all in it.
-            for queue in admin.queues().await? {
+            let queues = match admin.queues().await {
+                Err(e) if e.kind() == ErrorKind::Unsupported => vec![digest::queue()?],
+                queues => queues?,
+            };
+            for queue in queues {
                 admin.delete(&queue).await?;
             }
         }
-        engine.broker.close(CLOSE).await?;
+        broker.close(CLOSE).await?;
         Ok(())
     }
 }

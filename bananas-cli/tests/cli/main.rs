@@ -1,4 +1,4 @@
-//! The built `bananas` command, run in temporary folders on SQLite, and on Redis.
+//! The built `bananas` command, run in temporary folders on SQLite, on Redis and on RabbitMQ.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,7 @@ mod help;
 mod kill;
 mod life;
 mod look;
+mod rabbitmq;
 mod redis;
 mod redis_server;
 mod shutdown;

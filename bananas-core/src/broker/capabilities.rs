@@ -28,6 +28,11 @@ pub struct Capabilities {
     pub max_message: usize,
     /// The most messages in one server request; larger batches are split inside the backend.
     pub max_batch: usize,
+    /// Whether a settlement that replaces a message is one step, so that a crash leaves no copy beside it.
+    pub atomic_settle: bool,
+    /// Whether an ack that was `Done` has the durability of the class as well, so that it outlives the kill of the
+    /// server.
+    pub confirmed_ack: bool,
     /// What survives once a publish was confirmed.
     pub durability: Durability,
     /// Whether publishing an id again within a while is noticed and dropped.
@@ -176,6 +181,8 @@ impl Capabilities {
             ordering: Ordering::Queue,
             max_message: 64 * 1024 * 1024,
             max_batch: 10_000,
+            atomic_settle: true,
+            confirmed_ack: true,
             durability: Durability::D0,
             dedupe: false,
             exact_depth: true,

@@ -121,9 +121,11 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
 
     /// Settles deliveries; the answers are in the order of the batch.
     ///
-    /// - **B40** After `Ack` was `Done` the message is never delivered again.
+    /// - **B40** After `Ack` was `Done` the message is never delivered again. The kill of the server just then
+    ///   brings it back only where `confirmed_ack` is not.
     /// - **B41** After `Retry` the replacement is delivered, not before its delay; at no time are there
-    ///   neither of the two.
+    ///   neither of the two. A crash in between leaves both only where `atomic_settle` is not; so it is with the
+    ///   dead letter of B43.
     /// - **B42** After `Release` the same message is delivered again, not before its delay.
     /// - **B43** After `DeadLetter` the message is in the dead queue with its reason, which is shown as the
     ///   property [`DEAD_REASON_PROPERTY`], and is not delivered.

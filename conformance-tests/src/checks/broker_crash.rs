@@ -80,23 +80,38 @@ async fn what_a_killed_consumer_had_acked_is_gone(case: BrokerCase) {
 
 /// Proves B41, B42, B43. Cases F03, F04.
 async fn what_a_killed_consumer_gave_back_or_set_aside_is_there_once(case: BrokerCase) {
+    const BATCH: usize = 5;
     let published = case.publish_all(case.messages(60)).await;
-    let mut child = case.child(Role::Shuffle, 5);
+    let mut child = case.child(Role::Shuffle, BATCH);
     child.ids(200).await;
     child.kill().await;
     let mut consumer = case.consumer().await;
     let mut there: Vec<JobId> = Vec::new();
     let patience = Patience::new(&case.env);
-    while there.len() < published.len() {
+    loop {
         let taken = consumer.reserve(100, SHORT_LEASE).await.unwrap();
         there.extend(ids(&taken));
         case.ack(&taken).await;
-        if let Some(admin) = case.broker.admin() {
-            admin.redrive(&case.queue, None).await.unwrap();
+        let redriven = match case.broker.admin() {
+            Some(admin) => admin.redrive(&case.queue, None).await.unwrap(),
+            None => 0,
+        };
+        let different: HashSet<&JobId> = there.iter().collect();
+        if different.len() == published.len() && taken.is_empty() && redriven == 0 {
+            break;
         }
-        patience.check(&format!("{} of {} came", there.len(), published.len()));
+        patience.check(&format!("{} of {} came", different.len(), published.len()));
     }
-    assert_eq!(sorted(there), sorted(published), "each is there once");
+    // What was being settled at that moment may be there beside what replaces it.
+    let most = match case.broker.info().capabilities.atomic_settle {
+        true => 0,
+        false => BATCH,
+    };
+    let more = there.len() - published.len();
+    assert!(more <= most, "{more} are there twice, of at most {most}");
+    there.sort();
+    there.dedup();
+    assert_eq!(there, sorted(published), "none is missing");
     case.assert_drained(consumer.as_mut()).await;
 }
 

@@ -79,7 +79,7 @@ impl Recorded {
         }
     }
 
-    /// Writes down what still is in a queue, where the broker can say so.
+    /// Writes down what still is in a queue, as far as the broker can look into it.
     ///
     /// # Errors
     ///
@@ -94,7 +94,11 @@ impl Recorded {
             (Bucket::Dead, Place::Dead),
         ];
         for (bucket, place) in buckets {
-            for message in admin.peek(queue, bucket, usize::MAX).await? {
+            let peeked = match admin.peek(queue, bucket, usize::MAX).await {
+                Err(e) if e.kind() == ErrorKind::Unsupported => continue,
+                peeked => peeked?,
+            };
+            for message in peeked {
                 if let Some(job) = message.id.map(Job::from) {
                     self.record.witness.record(What::Found { job, place });
                 }
