@@ -32,8 +32,9 @@ pub(super) async fn publish(shared: &Shared, all: Vec<Publish>) -> Vec<Result<Pu
         let sent = sent.await.map(|()| Published { id, duplicate });
         sent.map_err(|e| bananas_core::Error::from(e).on(&queue).during("publish"))
     });
-    let sending = futures::stream::iter(sending);
-    sending.buffered(ON_THEIR_WAY).collect().await
+    let sending = futures::stream::iter(sending).buffered(ON_THEIR_WAY);
+    // Sent in their order: a task that was made to yield would let the next message pass this one.
+    tokio::task::unconstrained(sending.collect()).await
 }
 
 /// Publishes one message that is due at a time, as a part of something that has begun.

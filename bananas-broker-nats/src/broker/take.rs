@@ -30,6 +30,9 @@ pub(super) struct Hold {
     pub(super) abandoned: bool,
 }
 
+/// How many more urgent messages are taken when others were found before.
+const RECHECK: usize = 16;
+
 /// Takes messages for one consumer.
 #[derive(Clone, Debug)]
 pub(super) struct Taker {
@@ -44,6 +47,9 @@ pub(super) struct Taker {
 /// A message that came, and the earliest moment at which its lease can have begun.
 struct Came {
     message: Message,
+    /// Where the server hears of it.
+    reply: String,
+    told: Told,
     /// `None` if it may have begun any time before now.
     since: Option<Tick>,
 }
@@ -51,6 +57,7 @@ struct Came {
 /// What the subject for settling a delivery tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
+    lane: usize,
     count: u32,
     sequence: u64,
 }
@@ -67,23 +74,23 @@ impl Taker {
         let _under_way = wire.begin()?;
         let mut came = Vec::new();
         if let Some(waited) = waited {
-            let since = None;
-            let first = waited.first.into_iter();
-            came.extend(first.map(|message| Came { message, since }));
+            came.extend(waited.first.and_then(|message| Came::read(message, None)));
             let rest = waited.inbox.leave(wire, self.lanes).await;
             // A connection that ends takes along what was on its way; its leases end by themselves.
             let rest = rest.unwrap_or_default().into_iter();
-            came.extend(rest.map(|message| Came { message, since }));
+            came.extend(rest.filter_map(|message| Came::read(message, None)));
         }
-        let most = if max == 0 { self.lanes } else { max };
-        let room = most.min(self.out.room(wire.env.monotonic()).unwrap_or(0));
-        let beyond = came.split_off(room.min(came.len()));
-        let looked = match max > 0 && came.len() < room {
+        let credit = self.out.room(wire.env.monotonic()).unwrap_or(0);
+        let room = max.min(credit);
+        let looked = match came.len() < room {
             true => self.look(room, &mut came).await,
             false => Ok(()),
         };
+        // What was waited for, or found first, may be less urgent than the rest.
+        came.sort_by_key(|came| std::cmp::Reverse(came.told.lane));
+        let beyond = came.split_off(credit.min(came.len()));
         let is_any = !came.is_empty();
-        join_all(came.into_iter().map(|came| self.admit(came))).await;
+        self.admit(came).await;
         let beyond = beyond.into_iter().map(|came| self.refuse(came));
         join_all(beyond).await;
         if self.hold().abandoned {
@@ -99,14 +106,39 @@ impl Taker {
         let unique = self.shared.env.random();
         let namespace = &self.shared.namespace;
         let mut inbox = Inbox::open(wire, namespace, unique, wire.deadline()).await?;
-        for lane in (0..self.lanes).rev() {
+        let mut floor = self.descend(&mut inbox, 0, room, came).await?;
+        // While a lower lane was asked, something more urgent may have come before what was found there.
+        while let Some(lane) = floor {
+            let room = came.len() + RECHECK;
+            floor = self.descend(&mut inbox, lane + 1, room, came).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the lanes down to this one until so many have come; the lowest in which there were any, if lanes
+    /// above it were asked before.
+    async fn descend(
+        &self,
+        inbox: &mut Inbox,
+        down_to: usize,
+        room: usize,
+        came: &mut Vec<Came>,
+    ) -> Result<Option<usize>, Error> {
+        let wire = self.shared.wire();
+        let mut floor = None;
+        for lane in (down_to..self.lanes).rev() {
             while came.len() < room {
+                let before = came.len();
                 let asked = wire.env.monotonic();
-                let batch = (room - came.len()).min(MOST);
+                let batch = (room - before).min(MOST);
                 inbox.ask_now(wire, &self.names, lane, batch).await?;
-                match self.collect(&mut inbox, lane, asked, batch, came).await? {
+                let ending = self.collect(inbox, lane, asked, batch, came).await?;
+                if came.len() > before && lane + 1 < self.lanes {
+                    floor = Some(lane);
+                }
+                match ending {
                     None => {}
-                    Some(Ending::Full) => return Ok(()),
+                    Some(Ending::Full) => return Ok(floor),
                     Some(Ending::Nobody) => {
                         return Err(self.shared.nobody_answers(&self.spec.queue).await);
                     }
@@ -114,7 +146,7 @@ impl Taker {
                 }
             }
         }
-        Ok(())
+        Ok(floor)
     }
 
     /// Hears the answer to a request; `None` if as many came as were asked for.
@@ -131,8 +163,7 @@ impl Taker {
             match inbox.next_soon(self.shared.wire()).await? {
                 Arrival::Message(message) => {
                     left -= 1;
-                    let since = Some(asked);
-                    came.push(Came { message, since });
+                    came.extend(Came::read(message, Some(asked)));
                 }
                 Arrival::End(of, ending) if of == lane => return Ok(Some(ending)),
                 Arrival::End(..) | Arrival::Heartbeat | Arrival::Echo => {}
@@ -141,30 +172,24 @@ impl Taker {
         Ok(None)
     }
 
-    /// Puts a message into the hold, with the lease that was asked for. If that fails, its own lease ends soon.
-    async fn admit(&self, came: Came) {
-        let Some(reply) = came.message.reply.clone() else {
-            return;
-        };
-        let Some(told) = told(&reply) else {
-            tracing::warn!(%reply, "a NATS message came that is not of a consumer");
-            return;
-        };
-        match self.lease_of(&came, &reply, told).await {
-            Ok(Some(since)) => self.keep(came.message, told, since),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "a NATS message came and could not be leased"),
+    /// Puts messages into the hold, in their order, each with the lease that was asked for. Where that fails, its
+    /// own lease ends soon.
+    async fn admit(&self, came: Vec<Came>) {
+        let leases = came.iter().map(|came| self.lease_of(came));
+        let leases = join_all(leases).await;
+        for (came, lease) in came.into_iter().zip(leases) {
+            match lease {
+                Ok(Some(since)) => self.keep(came, since),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "a NATS message came and could not be leased"),
+            }
         }
     }
 
     /// When its lease began; `None` for a message that was set aside by somebody who could not finish that.
-    async fn lease_of(
-        &self,
-        came: &Came,
-        reply: &str,
-        told: Told,
-    ) -> Result<Option<Tick>, Error> {
+    async fn lease_of(&self, came: &Came) -> Result<Option<Tick>, Error> {
         let wire = self.shared.wire();
+        let (reply, told) = (&came.reply, came.told);
         if told.count > 1 && self.is_dead(told.sequence).await? {
             tell(wire, reply, words::ack(), wire.deadline()).await?;
             return Ok(None);
@@ -184,9 +209,10 @@ impl Taker {
         Ok(found.is_some())
     }
 
-    fn keep(&self, came: Message, told: Told, since: Tick) {
+    fn keep(&self, came: Came, since: Tick) {
         let shared = &self.shared;
-        let message: RawMessage = envelope::decode(came.payload, came.headers.as_ref());
+        let (raw, told) = (came.message, came.told);
+        let message: RawMessage = envelope::decode(raw.payload, raw.headers.as_ref());
         let lease = lease(since, self.spec.lease);
         let key = shared.holds.number();
         let claimed = Claimed {
@@ -194,7 +220,7 @@ impl Taker {
             key,
         };
         let held = Held {
-            reply: came.reply.map(|reply| reply.to_string()).unwrap_or_default(),
+            reply: came.reply,
             queue: self.spec.queue.clone(),
             names: Arc::clone(&self.names),
             sequence: told.sequence,
@@ -211,11 +237,9 @@ impl Taker {
 
     /// Gives back what came beyond the credit.
     async fn refuse(&self, came: Came) {
-        if let Some(reply) = came.message.reply {
-            let wire = self.shared.wire();
-            // If it is not heard, the lease ends by itself.
-            drop(tell(wire, &reply, words::release(), wire.deadline()).await);
-        }
+        let wire = self.shared.wire();
+        // If it is not heard, the lease ends by itself.
+        drop(tell(wire, &came.reply, words::release(), wire.deadline()).await);
     }
 
     /// Gives back what is in the hold.
@@ -233,6 +257,22 @@ impl Taker {
             self.out.end(claimed.key);
         });
         join_all(told).await;
+    }
+}
+
+impl Came {
+    fn read(message: Message, since: Option<Tick>) -> Option<Self> {
+        let reply = message.reply.as_ref()?.to_string();
+        let told = told(&reply);
+        if told.is_none() {
+            tracing::warn!(%reply, "a NATS message came that is not of a consumer");
+        }
+        told.map(|told| Self {
+            message,
+            reply,
+            told,
+            since,
+        })
     }
 }
 
@@ -254,7 +294,9 @@ fn told(reply: &str) -> Option<Told> {
         11.. => 6,
         _ => return None,
     };
+    let lane = parts.get(at - 1)?.strip_prefix("lane")?;
     Some(Told {
+        lane: lane.parse().ok()?,
         count: parts.get(at)?.parse().ok()?,
         sequence: parts.get(at + 1)?.parse().ok()?,
     })
@@ -267,6 +309,7 @@ mod tests {
     #[test]
     fn a_reply_tells_count_and_sequence_with_and_without_a_domain() {
         let expected = Some(Told {
+            lane: 1,
             count: 2,
             sequence: 17,
         });
