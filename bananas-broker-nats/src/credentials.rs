@@ -17,16 +17,16 @@ pub(crate) fn answer(login: &Login, challenge: &[u8]) -> Result<Auth, AuthError>
         Login::Token(token) => auth.token = Some(token.clone()),
         Login::Nkey(path) => {
             let text = read(path)?;
-            let pair = KeyPair::from_seed(text.trim()).map_err(no_seed)?;
-            auth.signature = Some(pair.sign(challenge).map_err(no_seed)?);
+            let pair = KeyPair::from_seed(text.trim()).map_err(|e| no_seed(&e))?;
+            auth.signature = Some(pair.sign(challenge).map_err(|e| no_seed(&e))?);
             auth.nkey = Some(pair.public_key());
         }
         Login::Credentials(path) => {
             let text = read(path)?;
             let (jwt, seed) = parts(&text)
                 .ok_or_else(|| AuthError::new(format!("{path:?} is no credentials file")))?;
-            let pair = KeyPair::from_seed(seed).map_err(no_seed)?;
-            auth.signature = Some(pair.sign(challenge).map_err(no_seed)?);
+            let pair = KeyPair::from_seed(seed).map_err(|e| no_seed(&e))?;
+            auth.signature = Some(pair.sign(challenge).map_err(|e| no_seed(&e))?);
             auth.jwt = Some(jwt.to_owned());
         }
     }
@@ -45,8 +45,8 @@ fn read(path: &std::path::Path) -> Result<String, AuthError> {
         .map_err(|e| AuthError::new(format!("{path:?} cannot be read: {e}")))
 }
 
-fn no_seed(error: nkeys::error::Error) -> AuthError {
-    AuthError::new(format!("the seed is none: {error}"))
+fn no_seed(error: &impl ToString) -> AuthError {
+    AuthError::new(format!("the seed is none: {}", error.to_string()))
 }
 
 /// The JWT and the seed between the lines of hyphens.

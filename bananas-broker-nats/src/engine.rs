@@ -157,9 +157,7 @@ impl Shared {
 
     /// The server's time, or ours while it has not told.
     pub(crate) fn server_now(&self) -> Timestamp {
-        self.wire()
-            .server_now()
-            .unwrap_or_else(|| self.env.now())
+        self.wire().server_now().unwrap_or_else(|| self.env.now())
     }
 
     /// What JetStream says of a queue's stream.

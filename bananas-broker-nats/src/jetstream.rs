@@ -3,8 +3,8 @@
 //! Written here and not taken from the client library: what a server ignores must be read back from its answer,
 //! whatever version it is, and of each request it must be known whether it was sent.
 
-use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use async_nats::Message;
+use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use bananas_core::{Tick, Timestamp};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -32,7 +32,9 @@ pub(crate) async fn api(
     let (message, sent) = wire.ask(call, until).await?;
     let answer = read(wire, &message)?;
     // Newer servers say when it was.
-    let time = answer["ts"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let time = answer["ts"]
+        .as_str()
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok());
     if let Some(time) = time {
         wire.heard_time(Timestamp::from_micros(time.as_microsecond()), sent);
     }
@@ -81,8 +83,7 @@ pub(crate) async fn tell(
 }
 
 fn read(wire: &Wire, message: &Message) -> Result<Value, Error> {
-    let answer: Value =
-        serde_json::from_slice(&message.payload).map_err(|_| wire.mistrust())?;
+    let answer: Value = serde_json::from_slice(&message.payload).map_err(|_| wire.mistrust())?;
     let Some(error) = answer.get("error") else {
         return Ok(answer);
     };

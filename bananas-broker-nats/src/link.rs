@@ -6,8 +6,8 @@
 //! caller knows whether to repeat it. There are never more calls on their way than the server can be asked to
 //! remember; the others wait for their turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Request, RequestErrorKind, ServerInfo};
@@ -120,12 +120,18 @@ impl Wire {
 
     /// The server said its time in the answer to something that was sent then.
     pub(crate) fn heard_time(&self, time: Timestamp, sent: Tick) {
-        *self.server_time.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, sent));
+        *self
+            .server_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some((time, sent));
     }
 
     /// The server's time, rather late than early.
     pub(crate) fn server_now(&self) -> Option<Timestamp> {
-        let heard = *self.server_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *self
+            .server_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         heard.map(|(time, sent)| time + self.env.monotonic().since(sent))
     }
 
@@ -154,11 +160,7 @@ impl Wire {
 
     /// Asks, as a part of something that has begun, over a connection that is there until `until`; the answer,
     /// and when it was asked.
-    pub(crate) async fn ask(
-        &self,
-        call: Call,
-        until: Tick,
-    ) -> Result<(Message, Tick), Error> {
+    pub(crate) async fn ask(&self, call: Call, until: Tick) -> Result<(Message, Tick), Error> {
         // It is never closed.
         let _turn = self.turns.acquire().await;
         let (number, connection) = self.connected(until).await?;
@@ -291,7 +293,9 @@ impl Wire {
         (backoff.base, backoff.max) = (Duration::from_millis(20), LONGEST_PAUSE);
         let mut failures = 0;
         for number in 1_u64.. {
-            let dialling = self.env.within(self.timeout(), self.dialer.dial());
+            let dialling = self
+                .env
+                .within(self.timeout(), Box::pin(self.dialer.dial()));
             let dialled = tokio::select! {
                 dialled = dialling => dialled,
                 () = self.over(|standing| matches!(standing, Standing::Closed)) => return,

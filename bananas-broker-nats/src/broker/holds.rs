@@ -137,9 +137,7 @@ impl Out {
     }
 
     fn is_any_leased(&self, now: Tick) -> bool {
-        lock(&self.held)
-            .values()
-            .any(|held| held.lease.until > now)
+        lock(&self.held).values().any(|held| held.lease.until > now)
     }
 }
 

@@ -184,8 +184,17 @@ impl Inbox {
         Ok(Arrival::End(lane, ending))
     }
 
-    /// The same, for an answer that must come soon.
-    pub(super) async fn next_soon(&mut self, wire: &Wire) -> Result<Arrival, Error> {
+    /// The same, for the answer of a lane, which must come soon. Old servers say nothing of a lane that is gone;
+    /// then it counts as an end.
+    pub(super) async fn next_of(&mut self, wire: &Wire, lane: usize) -> Result<Arrival, Error> {
+        match wire.env.within(wire.timeout(), self.next(wire)).await {
+            Ok(arrival) => arrival,
+            Err(_) => Ok(Arrival::End(lane, Ending::Nobody)),
+        }
+    }
+
+    /// The same, for an answer of our own, which shows that the line is sound.
+    async fn next_echo(&mut self, wire: &Wire) -> Result<Arrival, Error> {
         match wire.env.within(wire.timeout(), self.next(wire)).await {
             Ok(arrival) => arrival,
             Err(_) => {
@@ -222,7 +231,7 @@ impl Inbox {
         }
         let mut messages = Vec::new();
         while self.arrived < last {
-            if let Arrival::Message(message) = self.next_soon(wire).await? {
+            if let Arrival::Message(message) = self.next_echo(wire).await? {
                 messages.push(message);
             }
         }

@@ -132,7 +132,7 @@ impl Taker {
                 let asked = wire.env.monotonic();
                 let batch = (room - before).min(MOST);
                 inbox.ask_now(wire, &self.names, lane, batch).await?;
-                let ending = self.collect(inbox, lane, asked, batch, came).await?;
+                let ending = self.collect(inbox, (lane, batch), asked, came).await?;
                 if came.len() > before && lane + 1 < self.lanes {
                     floor = Some(lane);
                 }
@@ -153,14 +153,13 @@ impl Taker {
     async fn collect(
         &self,
         inbox: &mut Inbox,
-        lane: usize,
+        (lane, batch): (usize, usize),
         asked: Tick,
-        batch: usize,
         came: &mut Vec<Came>,
     ) -> Result<Option<Ending>, Error> {
         let mut left = batch;
         while left > 0 {
-            match inbox.next_soon(self.shared.wire()).await? {
+            match inbox.next_of(self.shared.wire(), lane).await? {
                 Arrival::Message(message) => {
                     left -= 1;
                     came.extend(Came::read(message, Some(asked)));
@@ -181,7 +180,9 @@ impl Taker {
             match lease {
                 Ok(Some(since)) => self.keep(came, since),
                 Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "a NATS message came and could not be leased"),
+                Err(error) => {
+                    tracing::debug!(%error, "a NATS message came and could not be leased")
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bananas::App;
 use bananas::config::{Config, redact};
+use bananas::nats::NatsConfig;
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
 use clap::{Args, Subcommand};
@@ -100,9 +101,10 @@ fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
         Some("memory") => Ok(()),
         Some("sqlite") => readable(key, SqliteConfig::from_url(url)),
         Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
+        Some("nats" | "tls+nats") => readable(key, NatsConfig::from_url(url)),
         _ => Err(usage(format!(
             "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
-             redis://HOST or memory:",
+             redis://HOST, nats://HOST or memory:",
             redact(url)
         ))),
     }
