@@ -27,6 +27,19 @@ pub struct NatsConfig {
     pub lanes: u8,
     /// How many servers of a cluster keep each queue. Default 1.
     pub replicas: u8,
+    /// What is known of the servers' `sync_interval`. Default [`SyncInterval::Unknown`].
+    pub sync_interval: SyncInterval,
+}
+
+/// When servers write what they confirm to their disks, which none of them tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncInterval {
+    /// Every two minutes, maybe.
+    #[default]
+    Unknown,
+    /// Before they confirm it: each server has `sync_interval: always` in its `jetstream` block. Only whoever runs
+    /// the servers can know; the durability class follows.
+    Always,
 }
 
 /// How a client says who it is.
@@ -72,6 +85,7 @@ impl Default for NatsConfig {
             timeout: Duration::from_secs(5),
             lanes: 3,
             replicas: 1,
+            sync_interval: SyncInterval::Unknown,
         }
     }
 }
@@ -98,28 +112,29 @@ impl fmt::Debug for NatsConfig {
             .field("timeout", &self.timeout)
             .field("lanes", &self.lanes)
             .field("replicas", &self.replicas)
+            .field("sync_interval", &self.sync_interval)
             .finish_non_exhaustive()
     }
 }
 
 const PORT: u16 = 4222;
 
-const KEYS: &str = "also (host:port of another server), ca, cert and key (PEM files), creds and nkey (files), \
-                    lanes, replicas, timeout_ms";
+const KEYS: &str = "ca, cert and key (PEM files), creds and nkey (files), lanes, replicas, sync_interval, timeout_ms";
 
 impl NatsConfig {
-    /// Reads `nats://user:password@host:port`, or `tls+nats://` for TLS; all but the scheme may be left out. A
-    /// user without a password is a token.
+    /// Reads `nats://user:password@host:port,host:port`, or `tls+nats://` for TLS; all but the scheme may be left
+    /// out. A user without a password is a token; several servers are those of a cluster.
     ///
-    /// After a `?` may follow, joined by `&`: `also=host:port` for another server of the cluster, as often as
-    /// there are; `creds=` or `nkey=` with a file; `ca=`, or `cert=` and `key=`, with PEM files (and
-    /// `tls+nats://`); `lanes=`, `replicas=` and `timeout_ms=`. User and password are percent-decoded.
+    /// After a `?` may follow, joined by `&`: `creds=` or `nkey=` with a file; `ca=`, or `cert=` and `key=`, with
+    /// PEM files (and `tls+nats://`); `lanes=`, `replicas=`, `sync_interval=always` and `timeout_ms=`. User and
+    /// password are percent-decoded.
     ///
     /// # Errors
     ///
     /// `InvalidArgument` for another scheme, an unknown key or a wrong value. The text shows no password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let parsed = match Url::parse(url) {
+        let (first, others) = one_by_one(url);
+        let parsed = match Url::parse(&first) {
             Ok(parsed) if matches!(parsed.scheme(), "nats" | "tls+nats") => parsed,
             _ => {
                 return invalid("the URL is not of nats; an example is nats://localhost:4222");
@@ -132,10 +147,13 @@ impl NatsConfig {
         if parsed.scheme() == "tls+nats" {
             config.tls = Tls::System;
         }
-        let host = parsed.host_str().filter(|host| !host.is_empty());
-        // An address of six parts stands in brackets in a URL, and nowhere else.
-        let host = host.map_or("localhost", |host| host.trim_matches(['[', ']']));
-        config.servers = vec![(host.to_owned(), parsed.port().unwrap_or(PORT))];
+        config.servers = vec![server(&parsed)];
+        for other in others {
+            let Ok(other) = Url::parse(&format!("nats://{other}")) else {
+                return invalid(format!("{other:?} in the URL is no host"));
+            };
+            config.servers.push(server(&other));
+        }
         let name = decoded(parsed.username())?;
         config.login = match parsed.password().map(decoded).transpose()? {
             Some(password) => Login::User { name, password },
@@ -169,20 +187,17 @@ impl NatsConfig {
                 return invalid("ca is for tls+nats:// URLs; write tls+nats:// or leave it out");
             }
             "ca" => self.tls = Tls::Authority(PathBuf::from(value)),
-            "also" => {
-                let parts = value.rsplit_once(':').unwrap_or((value, "4222"));
-                match parts.1.parse() {
-                    Ok(port) => self
-                        .servers
-                        .push((parts.0.trim_matches(['[', ']']).to_owned(), port)),
-                    Err(_) => return invalid(format!("also={value:?} is no host:port")),
-                }
-            }
             "creds" => self.login = Login::Credentials(PathBuf::from(value)),
             "nkey" => self.login = Login::Nkey(PathBuf::from(value)),
             "timeout_ms" => self.timeout = Duration::from_millis(number(" of milliseconds")?),
             "lanes" => self.lanes = u8::try_from(number("")?).unwrap_or(u8::MAX),
             "replicas" => self.replicas = u8::try_from(number("")?).unwrap_or(u8::MAX),
+            "sync_interval" if value == "always" => self.sync_interval = SyncInterval::Always,
+            "sync_interval" => {
+                return invalid(format!(
+                    "sync_interval={value:?} can be always, or is left out"
+                ));
+            }
             _ => {
                 return invalid(format!(
                     "key {key:?} of a nats URL is unknown; known are {KEYS}"
@@ -230,6 +245,25 @@ impl NatsConfig {
     }
 }
 
+/// The URL with its first host alone, and its other hosts.
+fn one_by_one(url: &str) -> (String, Vec<&str>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), Vec::new());
+    };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let mut hosts = hosts.split(',');
+    let first = hosts.next().unwrap_or_default();
+    (format!("{scheme}://{user}{first}{behind}"), hosts.collect())
+}
+
+fn server(url: &Url) -> (String, u16) {
+    let host = url.host_str().filter(|host| !host.is_empty());
+    // An address of six parts stands in brackets in a URL, and nowhere else.
+    let host = host.map_or("localhost", |host| host.trim_matches(['[', ']']));
+    (host.to_owned(), url.port().unwrap_or(PORT))
+}
+
 /// Host and port as one writes them.
 pub(crate) fn address(host: &str, port: u16) -> String {
     match host.contains(':') {
@@ -269,8 +303,8 @@ mod tests {
 
     #[test]
     fn a_url_names_servers_user_and_settings() {
-        let url = "tls+nats://ada:p%40ss%3a@a.example:4333?also=b.example:4334&ca=%2Fetc%2Fca.pem\
-                   &cert=c.pem&key=k.pem&lanes=5&replicas=3&timeout_ms=250";
+        let url = "tls+nats://ada:p%40ss%3a@a.example:4333,b.example:4334?ca=%2Fetc%2Fca.pem\
+                   &cert=c.pem&key=k.pem&lanes=5&replicas=3&timeout_ms=250&sync_interval=always";
         let config = NatsConfig::from_url(url).unwrap();
         let expected = NatsConfig {
             servers: vec![
@@ -286,6 +320,7 @@ mod tests {
             timeout: Duration::from_millis(250),
             lanes: 5,
             replicas: 3,
+            sync_interval: SyncInterval::Always,
             ..NatsConfig::default()
         };
         assert!(config == expected, "{config:?}");
@@ -320,13 +355,14 @@ mod tests {
         for (url, word) in [
             ("redis://x", "nats://localhost"),
             ("nats://h/one", "no path"),
-            ("nats://h?wait=1", "known are also"),
+            ("nats://h?wait=1", "known are ca"),
             ("nats://h?ca=x.pem", "tls+nats://"),
             ("nats://h?cert=x.pem", "go together"),
             ("nats://h?timeout_ms=5s", "milliseconds"),
             ("nats://h?lanes=11", "from 1 to 10"),
             ("nats://h?replicas=0", "from 1 to 5"),
-            ("nats://h?also=b:x", "host:port"),
+            ("nats://h,b:x", "no host"),
+            ("nats://h?sync_interval=2m", "always"),
         ] {
             let error = NatsConfig::from_url(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

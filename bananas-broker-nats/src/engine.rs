@@ -11,7 +11,7 @@ use bananas_core::{
 use serde_json::Value;
 
 use crate::broker::{Holds, NatsBroker};
-use crate::config::NatsConfig;
+use crate::config::{NatsConfig, SyncInterval};
 use crate::connection::Dialer;
 use crate::error::Error;
 use crate::jetstream;
@@ -25,7 +25,10 @@ const AROUND_A_BODY: usize = 16 * 1024;
 const LONGEST_DELAY: Duration = Duration::from_secs(36_500 * 24 * 3_600);
 
 /// The first version that delivers a message at a time.
-const SCHEDULES: (u64, u64) = (2, 12);
+const SCHEDULES: (u64, u64, u64) = (2, 12, 0);
+
+/// The first version that can write each message to its disk before it confirms it.
+const SYNCS_ALWAYS: (u64, u64, u64) = (2, 10, 0);
 
 /// One client of NATS JetStream, with one connection.
 ///
@@ -52,7 +55,12 @@ impl NatsEngine {
         let server = wire.server(wire.deadline()).await?;
         // It fails where there is no JetStream for this account.
         jetstream::api(wire, "INFO", &Value::Null, wire.deadline()).await?;
-        let schedules = version(&server.version) >= SCHEDULES;
+        let release = version(&server.version);
+        if dialer.config.sync_interval == SyncInterval::Always && release < SYNCS_ALWAYS {
+            let why = "the URL says sync_interval=always, which this server does not know; servers do from 2.10 on";
+            return Err(Error::Refused(why.to_owned()).into());
+        }
+        let schedules = release >= SCHEDULES;
         let info = BrokerInfo {
             backend: "nats",
             version: Some(server.version.clone()),
@@ -100,21 +108,31 @@ fn capabilities(config: &NatsConfig, max_payload: usize, schedules: bool) -> Cap
     can.redelivery_proves_lease_lost = false;
     can.max_message = max_payload.saturating_sub(AROUND_A_BODY);
     can.max_batch = 1_000;
-    can.durability = Durability::D2;
+    can.durability = durability(config);
     // What was given back counts as in flight until it is delivered again.
     can.exact_depth = false;
     can.reach = Reach::Network;
     can
 }
 
-/// Major and minor.
-fn version(text: &str) -> (u64, u64) {
-    let mut numbers = text
-        .split('.')
-        .map(|number| number.parse().unwrap_or_default());
+/// What survives. No server tells whether it syncs its files, so the configuration does.
+fn durability(config: &NatsConfig) -> Durability {
+    match (config.sync_interval, config.replicas) {
+        (SyncInterval::Unknown, _) => Durability::D2,
+        (SyncInterval::Always, 0..=2) => Durability::D3,
+        (SyncInterval::Always, _) => Durability::D4,
+    }
+}
+
+/// Major, minor and patch.
+pub(crate) fn version(text: &str) -> (u64, u64, u64) {
+    let mut numbers = text.split(['.', '-', '+']);
+    let mut next = || numbers.next().and_then(|number| number.parse().ok());
+    let (major, minor, patch) = (next(), next(), next());
     (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
+        major.unwrap_or_default(),
+        minor.unwrap_or_default(),
+        patch.unwrap_or_default(),
     )
 }
 
@@ -190,5 +208,18 @@ mod tests {
         assert!(version("2.12.0-RC.1") >= SCHEDULES);
         assert!(version("3.0") >= SCHEDULES);
         assert!(version("unknown") < SCHEDULES);
+        assert_eq!(version("2.10.23"), (2, 10, 23));
+        assert_eq!(version("2.10.22-RC.3"), (2, 10, 22));
+    }
+
+    #[test]
+    fn the_class_is_better_only_where_the_configuration_says_so() {
+        for (url, class) in [
+            ("nats://h?replicas=3", Durability::D2),
+            ("nats://h?sync_interval=always", Durability::D3),
+            ("nats://h?sync_interval=always&replicas=3", Durability::D4),
+        ] {
+            assert_eq!(durability(&NatsConfig::from_url(url).unwrap()), class);
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! lease counts as over a tenth before its end, by the client's own clock.
 //!
 //! **Durability.** What was confirmed survives the kill of the server (class D2). Servers sync their files every
-//! two minutes unless they are told otherwise, so a loss of power may take what was confirmed since.
+//! two minutes unless they are told otherwise, so a loss of power may take what was confirmed since. Where they
+//! sync always, [`SyncInterval`] says so: then it is survived, too.
 //!
 //! **Delays** need a server of version 2.12 or newer; before that they are refused as `Unsupported`.
 //!
@@ -34,10 +35,11 @@ mod connection;
 mod credentials;
 mod engine;
 mod error;
+mod facts;
 mod jetstream;
 mod link;
 mod names;
 mod tls;
 
-pub use self::config::{Login, NatsConfig, Tls};
+pub use self::config::{Login, NatsConfig, SyncInterval, Tls};
 pub use self::engine::NatsEngine;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bananas_broker_nats::{NatsConfig, NatsEngine};
 use bananas_core::{
-    Broker, Bucket, Consumer, ConsumerSpec, DEAD_REASON_PROPERTY, Delivery, Depth, Env, Error,
-    ErrorKind, JobId, Publish, QueueName, QueueSpec, RawMessage, Result, Settle, Settled,
-    Settlement, Status,
+    Broker, Bucket, Consumer, ConsumerSpec, DEAD_REASON_PROPERTY, Delivery, Depth, Durability, Env,
+    Error, ErrorKind, FactLevel, JobId, Publish, QueueName, QueueSpec, RawMessage, Result, Settle,
+    Settled, Settlement, Status,
 };
 use conformance_tests::fault::{Authority, Direction, Proxy};
 use servers::{Server, all};
@@ -106,7 +106,7 @@ impl Rig {
     }
 }
 
-/// Publishes as another program does, and waits until the server has it.
+/// Publishes or asks as another program does, and waits until the server has done it.
 async fn publish_raw(server: &Server, subject: &str, payload: &[u8]) {
     let mut stream = TcpStream::connect(server.process.address()).await.unwrap();
     let size = payload.len();
@@ -114,7 +114,7 @@ async fn publish_raw(server: &Server, subject: &str, payload: &[u8]) {
     let request = [head.as_bytes(), payload, b"\r\n"].concat();
     stream.write_all(&request).await.unwrap();
     let mut heard = String::new();
-    while !heard.contains("\"seq\":") && !heard.contains("\"error\"") {
+    while !heard.contains("seq\":") && !heard.contains("\"error\"") {
         let mut bytes = [0; 1024];
         let length = stream.read(&mut bytes).await.unwrap();
         assert!(length > 0, "{heard}");
@@ -283,12 +283,13 @@ async fn a_queue_of_an_older_server_learns_to_wait() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_while_one_waits_is_noticed() {
-    for server in all("").await {
+    let servers = all("").await;
+    futures::future::join_all(servers.iter().map(async |server| {
         let address = server.process.address();
         let proxy = Proxy::start(&server.env, address).unwrap();
         let url = format!("nats://{}?timeout_ms=1000", proxy.address());
         let behind = Rig::open(&server.env, &url).await.unwrap();
-        let rig = Rig::of(&server).await;
+        let rig = Rig::of(server).await;
         let mut consumer = behind.consumer(DEADLINE).await;
         let begin = rig.env.monotonic();
         let waiting = consumer.reserve(1, DEADLINE * 10);
@@ -307,7 +308,8 @@ async fn a_server_that_falls_silent_while_one_waits_is_noticed() {
         assert_eq!(taken.unwrap()[0].message.id, Some(id));
         let waited = rig.env.monotonic().since(begin);
         assert!(waited < DEADLINE, "it was noticed after {waited:?}");
-    }
+    }))
+    .await;
 }
 
 /// What becomes of opening a client with this URL.
@@ -400,5 +402,33 @@ async fn an_account_without_jetstream_is_told_apart_from_a_missing_queue() {
         let error = refusal(&server, &url).await;
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.to_string().contains("JetStream"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_changed_on_the_server_is_among_the_facts() {
+    for server in all("").await {
+        let rig = Rig::of(&server).await;
+        let amiss = async || {
+            let facts = rig.broker.facts().await.unwrap();
+            let amiss = facts
+                .into_iter()
+                .filter(|fact| fact.level > FactLevel::Info);
+            amiss.map(|fact| fact.name).collect::<Vec<_>>()
+        };
+        let mut expected = vec!["disk sync"];
+        expected.extend((!server.schedules).then_some("server version"));
+        assert_eq!(amiss().await, expected);
+        let config = r#"{"name": "D+bananas+mail", "subjects": ["bn.bananas.mail.x.>"], "storage": "file",
+            "retention": "limits", "max_age": 3600000000000, "num_replicas": 1}"#;
+        let subject = "$JS.API.STREAM.UPDATE.D+bananas+mail";
+        publish_raw(&server, subject, config.as_bytes()).await;
+        expected.push("limits of streams");
+        assert_eq!(amiss().await, expected);
+        let url = format!("nats://{}?sync_interval=always", server.process.address());
+        match Rig::open(&server.env, &url).await {
+            Ok(rig) => assert_eq!(rig.broker.info().capabilities.durability, Durability::D3),
+            Err(e) => assert!(!server.schedules && e.to_string().contains("2.10"), "{e}"),
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as Seen, Lease, Publish,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error as Seen, Fact, Lease, Publish,
     Published, QueueSpec, Receipt, Result, Settle, Settled,
 };
 use futures::future::try_join_all;
@@ -26,6 +26,7 @@ use self::consumer::NatsConsumer;
 pub(crate) use self::holds::Holds;
 use crate::engine::Shared;
 use crate::error::Error;
+use crate::facts;
 
 /// The broker on one server or cluster.
 #[derive(Debug)]
@@ -96,6 +97,10 @@ impl Broker for NatsBroker {
             return receipts.iter().map(refused).collect();
         }
         settle::extend(&self.shared, receipts, lease).await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        facts::of(&self.shared).await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -209,6 +209,6 @@ fn a_nats_url_is_read_and_neither_a_password_nor_a_token_is_shown() {
     let done = stage
         .run(&["config", "check"])
         .ends_with(2)
-        .says("known are also");
+        .says("known are ca");
     assert!(!done.stderr.contains("hidden"), "{}", done.stderr);
 }
