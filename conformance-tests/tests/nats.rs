@@ -1,17 +1,25 @@
 //! The contract on NATS JetStream, of the newest release and of the oldest that we work with: a private server
-//! of each for all checks of this process, or those that two variables name, and a namespace for each check.
+//! of each for all checks of this process, or those that two variables name, and a namespace for each check. And
+//! the ledger on the newest over a store in SQLite, and one in memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bananas_broker_memory::MemoryEngine;
 use bananas_broker_nats::{Login, NatsConfig, NatsEngine};
-use bananas_core::{Broker, Env, Error, ErrorKind, Result, TokioEnv};
+use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
+use bananas_core::{
+    Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
+    TokioEnv,
+};
 use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite};
 use nats_probe::NatsProbe;
 use tempfile::TempDir;
 
@@ -19,6 +27,9 @@ mod nats_probe;
 
 /// The first version that delivers messages at a time.
 const NEW: (u32, u32) = (2, 12);
+
+/// Tells a child process where the SQLite stores of its parent are.
+const FOLDER: &str = "BANANAS_CONFORMANCE_FOLDER";
 
 const USER: &str = "bananas";
 const PASSWORD: &str = "a-password-for-nobody-to-see";
@@ -162,6 +173,101 @@ impl Network for Nats {
     }
 }
 
+/// Where the store beside the broker is.
+enum Place {
+    Memory(Mutex<HashMap<String, Arc<MemoryEngine>>>),
+    Sqlite(PathBuf),
+}
+
+/// NATS as the broker, and a store beside it.
+struct Split {
+    name: &'static str,
+    nats: Arc<Nats>,
+    place: Place,
+}
+
+impl Split {
+    fn new(name: &'static str, nats: &Arc<Nats>, place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            nats: Arc::clone(nats),
+            place,
+        })
+    }
+
+    async fn store(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        match &self.place {
+            Place::Memory(engines) => {
+                let mut engines = engines.lock().unwrap();
+                let new = || MemoryEngine::new(self.env());
+                let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
+                Ok(engine.store())
+            }
+            Place::Sqlite(folder) => {
+                let mut config = SqliteConfig::default();
+                config.path = folder.join(namespace).with_extension("db");
+                let engine = SqliteEngine::open(config, self.env()).await?;
+                Ok(engine.store())
+            }
+        }
+    }
+}
+
+impl Backend for Split {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn env(&self) -> Arc<dyn Env> {
+        self.nats.env()
+    }
+
+    fn absent(&self) -> Option<String> {
+        self.nats.absent()
+    }
+
+    fn child(&self) -> Option<Vec<(String, String)>> {
+        let mut variables = self.nats.child()?;
+        match &self.place {
+            Place::Memory(_) => return None,
+            Place::Sqlite(folder) => {
+                let folder = folder.to_string_lossy().into_owned();
+                variables.push((FOLDER.to_owned(), folder));
+            }
+        }
+        Some(variables)
+    }
+}
+
+#[async_trait]
+impl LedgerHarness for Split {
+    async fn open(&self, namespace: &str) -> Result<Arc<dyn Ledger>> {
+        let broker = BrokerHarness::open(self.nats.as_ref(), namespace).await?;
+        let store = self.store(namespace).await?;
+        let process = Owner {
+            id: self.env().owner_id(),
+            host: "conformance".to_owned(),
+            boot_id: String::new(),
+            pid: std::process::id(),
+            pid_started: 0,
+        };
+        let mut options = SplitOptions::new(process, |_| false);
+        options.open_for = Duration::from_secs(2);
+        Ok(Arc::new(SplitLedger::new(
+            broker,
+            store,
+            self.env(),
+            options,
+        )))
+    }
+
+    async fn broker_behind(&self, namespace: &str) -> Result<Option<Arc<dyn Broker>>> {
+        BrokerHarness::open(self.nats.as_ref(), namespace)
+            .await
+            .map(Some)
+    }
+}
+
 /// Starts a server with a folder of its own within this one.
 async fn start_server(
     env: &Arc<dyn Env>,
@@ -234,9 +340,19 @@ fn main() -> ExitCode {
             folder: Arc::clone(&folder),
         });
     }
+    let own = TempDir::new().unwrap();
+    let of_parent = std::env::var_os(FOLDER).map(PathBuf::from);
+    let stores = of_parent.unwrap_or_else(|| own.path().to_owned());
     for mut nats in all {
         nats.urls.clone_from(&urls);
-        suite = suite.broker(&Arc::new(nats));
+        let nats = Arc::new(nats);
+        suite = suite.broker(&nats);
+        // What a ledger asks of the other release is asked there of the broker.
+        if nats.name == RELEASES[0].name {
+            let memory = Split::new("nats+memory", &nats, Place::Memory(Mutex::default()));
+            let sqlite = Split::new("nats+sqlite", &nats, Place::Sqlite(stores.clone()));
+            suite = suite.ledger(&memory).ledger(&sqlite);
+        }
     }
     suite.run()
 }
