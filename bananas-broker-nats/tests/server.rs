@@ -11,7 +11,9 @@ use bananas_core::{
     Error, ErrorKind, FactLevel, JobId, Publish, QueueName, QueueSpec, RawMessage, Result, Settle,
     Settled, Settlement, Status,
 };
+use base64::Engine as _;
 use conformance_tests::fault::{Authority, Direction, Proxy};
+use serde_json::{Value, json};
 use servers::{Server, all};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -366,6 +368,76 @@ async fn an_nkey_opens_the_door_with_no_more_rights_than_the_guide_lists() {
         let error = refusal(&server, &(url + "&timeout_ms=1000")).await;
         assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
         std::fs::write(&seed, pair.seed().unwrap()).unwrap();
+    }
+}
+
+/// A token that `issuer` has signed: who `subject` is, and what he may do.
+fn token(issuer: &nkeys::KeyPair, subject: &str, rights: &Value) -> String {
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let claims = json!({
+        "jti": "none", "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "bananas", "sub": subject,
+        "nats": rights,
+    });
+    let head = json!({ "typ": "JWT", "alg": "ed25519-nkey" }).to_string();
+    let said = [head, claims.to_string()]
+        .map(|part| engine.encode(part))
+        .join(".");
+    let signature = engine.encode(issuer.sign(said.as_bytes()).unwrap());
+    format!("{said}.{signature}")
+}
+
+#[tokio::test]
+async fn a_credentials_file_opens_the_door_of_its_account() {
+    let [operator, system, account, user] = [
+        nkeys::KeyPair::new_operator(),
+        nkeys::KeyPair::new_account(),
+        nkeys::KeyPair::new_account(),
+        nkeys::KeyPair::new_user(),
+    ];
+    let (theirs, ours) = (account.public_key(), user.public_key());
+    let system = system.public_key();
+    let plain = json!({ "subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1 });
+    let all = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1,
+        "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    });
+    let rights = |limits| json!({ "type": "account", "version": 2, "limits": limits });
+    let settings = format!(
+        "operator: {}\nsystem_account: {system}\nresolver: MEMORY\n\
+         resolver_preload: {{ {system}: {}, {theirs}: {} }}",
+        token(
+            &operator,
+            &operator.public_key(),
+            &json!({ "type": "operator", "version": 2 })
+        ),
+        token(&operator, &system, &rights(plain)),
+        token(&operator, &theirs, &rights(all)),
+    );
+    let rights = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("user.creds");
+    let write = |seed: String| {
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n",
+            token(&account, &ours, &rights)
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    for server in servers::all(&settings).await {
+        write(user.seed().unwrap());
+        let url = format!(
+            "nats://{}?creds={}",
+            server.process.address(),
+            file.display()
+        );
+        let rig = Rig::open(&server.env, &url).await.unwrap();
+        let id = rig.publish(rig.message("with credentials")).await;
+        let delivery = rig.one(rig.consumer(DEADLINE).await.as_mut()).await;
+        assert_eq!(delivery.message.id, Some(id));
+        write(nkeys::KeyPair::new_user().seed().unwrap());
+        let error = refusal(&server, &(url + "&timeout_ms=1000")).await;
+        assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
     }
 }
 
