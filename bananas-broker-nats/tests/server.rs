@@ -284,6 +284,22 @@ async fn a_queue_of_an_older_server_learns_to_wait() {
 }
 
 #[tokio::test]
+async fn what_is_given_back_for_later_waits_on_every_release() {
+    for server in all("").await {
+        let rig = Rig::of(&server).await;
+        let id = rig.publish(rig.message("later")).await;
+        let mut consumer = rig.consumer(DEADLINE).await;
+        let delivery = rig.one(consumer.as_mut()).await;
+        let delay = Duration::from_secs(1);
+        let due = rig.env.monotonic() + delay;
+        let settled = rig.settle(&delivery, Settlement::Release { delay }).await;
+        assert_eq!(settled, Settled::Done);
+        assert_eq!(rig.one(consumer.as_mut()).await.message.id, Some(id));
+        assert!(rig.env.monotonic() >= due, "it came too early");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_falls_silent_while_one_waits_is_noticed() {
     let servers = all("").await;
     futures::future::join_all(servers.iter().map(async |server| {

@@ -79,7 +79,10 @@ async fn apply(
     let words = match settlement {
         Settlement::Ack => words::ack(),
         Settlement::Release { delay } => {
-            check_delay(shared, delay)?;
+            // Without schedules, too: the consumer itself delivers it later, as it does after a lease.
+            if shared.schedules() || delay > shared.info.capabilities.lease.max {
+                check_delay(shared, delay)?;
+            }
             words::release_after(delay)
         }
         // Even the same message is published again: what is given back goes on being counted.
