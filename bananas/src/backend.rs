@@ -226,6 +226,16 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Engine
                 store: None,
             })
         }
+        #[cfg(feature = "nats")]
+        "nats" | "tls+nats" => {
+            let mut nats = bananas_broker_nats::NatsConfig::from_url(url)?;
+            nats.namespace.clone_from(&config.broker.namespace);
+            let engine = bananas_broker_nats::NatsEngine::open(nats, Arc::clone(env)).await?;
+            Ok(Engine {
+                broker: engine.broker(),
+                store: None,
+            })
+        }
         _ => Err(unknown(url, scheme)),
     }
 }
@@ -244,6 +254,7 @@ fn unknown(url: &str, scheme: &str) -> Error {
         ("sqlite://PATH", cfg!(feature = "sqlite")),
         ("redis://HOST", cfg!(feature = "redis")),
         ("amqp://HOST", cfg!(feature = "amqp")),
+        ("nats://HOST", cfg!(feature = "nats")),
     ]
     .into_iter()
     .filter_map(|(form, there)| there.then_some(form))

@@ -59,6 +59,8 @@ pub use bananas_worker::{
 pub use bananas_broker_amqp as amqp;
 #[cfg(feature = "memory")]
 pub use bananas_broker_memory as memory;
+#[cfg(feature = "nats")]
+pub use bananas_broker_nats as nats;
 #[cfg(feature = "redis")]
 pub use bananas_broker_redis as redis;
 #[cfg(feature = "sqlite")]

@@ -114,7 +114,7 @@ fn report(plan: &Plan, course: &Course, shown: Shown, rest: Rest) -> Report {
     let skipped = skipped.filter(|fault| !fault.concerns(plan.broker));
     Report {
         broker: plan.broker.name(),
-        store: plan.store.name(),
+        store: plan.broker.store(plan.store).name(),
         track: plan.track.as_str(),
         seed: 0,
         rounds: plan.rounds,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bananas::nats::{NatsConfig, NatsEngine};
 use bananas::redis::{RedisConfig, RedisEngine};
 use bananas::{Count, Depth, Env, QueueName, Track};
 use conformance_tests::fault::{ServerProcess, ServerSpec};
@@ -28,6 +29,9 @@ pub(crate) enum Kind {
     /// a server whose disk is slow confirms up to two seconds of writes before it has handed them to the
     /// system, and a kill takes them.
     Redis,
+    /// The NATS server of the path, with JetStream; its jobs are recorded in a file. It should be 2.12 or newer: one
+    /// of 2.9 that is killed keeps remains of what was acknowledged, which count as not settled.
+    Nats,
 }
 
 /// Where jobs are recorded.
@@ -64,6 +68,7 @@ impl Kind {
         match self {
             Self::Sqlite => "sqlite",
             Self::Redis => "redis",
+            Self::Nats => "nats",
         }
     }
 
@@ -72,10 +77,20 @@ impl Kind {
         self != Self::Sqlite
     }
 
+    /// Where jobs are recorded if that is asked for.
+    pub(crate) fn store(self, asked: StoreKind) -> StoreKind {
+        match self {
+            Self::Sqlite | Self::Redis => asked,
+            Self::Nats => StoreKind::Sqlite,
+        }
+    }
+
     /// How long a worker process may take to run a job again.
     pub(crate) fn bound(self) -> Duration {
         match self {
             Self::Sqlite | Self::Redis => Duration::from_secs(5),
+            // A heartbeat comes every 2 s, and a lease goes on for 15 s.
+            Self::Nats => Duration::from_secs(15),
         }
     }
 
@@ -87,6 +102,7 @@ impl Kind {
                 "--port {port} --bind 127.0.0.1 --daemonize no --dir {folder} \
                  --appendonly yes --appendfsync always",
             ),
+            Self::Nats => ("nats-server", "-a 127.0.0.1 -p {port} -js -sd {folder}"),
         };
         let mut ask = Command::new(program);
         ask.arg("--version").stdout(Stdio::null());
@@ -97,7 +113,7 @@ impl Kind {
         Ok(match self {
             // An empty argument, which switches snapshots off.
             Self::Redis => spec.arg("--save").arg(""),
-            Self::Sqlite => spec,
+            Self::Sqlite | Self::Nats => spec,
         })
     }
 }
@@ -117,7 +133,7 @@ impl Target {
         }
         Ok(Self {
             kind,
-            store: plan.store,
+            store: kind.store(plan.store),
             track: plan.track,
             folder: folder.to_owned(),
             server,
@@ -162,6 +178,11 @@ impl Target {
                 let mut config = RedisConfig::from_url(&format!("redis://{address}"))?;
                 NAMESPACE.clone_into(&mut config.namespace);
                 RedisEngine::open(config, Arc::clone(env)).await?.broker()
+            }
+            Kind::Nats => {
+                let mut config = NatsConfig::from_url(&format!("nats://{address}"))?;
+                NAMESPACE.clone_into(&mut config.namespace);
+                NatsEngine::open(config, Arc::clone(env)).await?.broker()
             }
         };
         let admin = broker.admin().context("the broker counts nothing")?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use bananas::App;
 use bananas::amqp::AmqpConfig;
 use bananas::config::{Config, redact};
+use bananas::nats::NatsConfig;
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
 use clap::{Args, Subcommand};
@@ -102,9 +103,10 @@ fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
         Some("sqlite") => readable(key, SqliteConfig::from_url(url)),
         Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
         Some("amqp" | "amqps") => readable(key, AmqpConfig::from_url(url)),
+        Some("nats" | "tls+nats") => readable(key, NatsConfig::from_url(url)),
         _ => Err(usage(format!(
             "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
-             redis://HOST, amqp://HOST or memory:",
+             redis://HOST, amqp://HOST, nats://HOST or memory:",
             redact(url)
         ))),
     }

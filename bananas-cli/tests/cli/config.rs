@@ -195,3 +195,20 @@ fn what_is_put_around_the_broker_is_shown_with_its_reason_and_jobs_run_through_i
     let done = stage.run(&urgent).ok();
     assert!(done.stdout.contains(" succeeded "), "{done:?}");
 }
+
+#[test]
+fn a_nats_url_is_read_and_neither_a_password_nor_a_token_is_shown() {
+    let stage = Stage::with("[broker]\nurl = \"nats://me:hidden@db.example?lanes=5\"\n");
+    let done = stage.run(&["config", "check"]).ends_with(0);
+    let shown = done.stdout.contains("nats://me:***@db.example");
+    assert!(shown, "{}", done.stdout);
+    let stage = Stage::with("[broker]\nurl = \"nats://hidden@db.example\"\n");
+    let done = stage.run(&["config", "check"]).ends_with(0);
+    assert!(!done.stdout.contains("hidden"), "{}", done.stdout);
+    let stage = Stage::with("[broker]\nurl = \"nats://hidden@db.example?lane=5\"\n");
+    let done = stage
+        .run(&["config", "check"])
+        .ends_with(2)
+        .says("known are ca");
+    assert!(!done.stderr.contains("hidden"), "{}", done.stderr);
+}

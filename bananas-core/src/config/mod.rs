@@ -45,7 +45,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BrokerConfig {
-    /// `memory:`, `sqlite://PATH`, `redis://HOST`. Default `sqlite://bananas.db`.
+    /// `memory:`, `sqlite://PATH`, `redis://HOST`, `nats://HOST`. Default `sqlite://bananas.db`.
     pub url: String,
     /// Keeps applications on one server apart. Default `bananas`.
     pub namespace: String,
@@ -96,6 +96,11 @@ pub fn redact(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut parsed) => {
             if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+                return format!("{}:***", parsed.scheme());
+            }
+            // A user without a password is a token at some servers.
+            let is_alone = parsed.password().is_none() && !parsed.username().is_empty();
+            if is_alone && parsed.set_username("***").is_err() {
                 return format!("{}:***", parsed.scheme());
             }
             parsed.set_query(None);
