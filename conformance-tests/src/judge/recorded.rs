@@ -94,7 +94,11 @@ impl Recorded {
             (Bucket::Dead, Place::Dead),
         ];
         for (bucket, place) in buckets {
-            for message in admin.peek(queue, bucket, usize::MAX).await? {
+            let shown = match admin.peek(queue, bucket, usize::MAX).await {
+                Err(e) if e.kind() == ErrorKind::Unsupported => continue,
+                shown => shown?,
+            };
+            for message in shown {
                 if let Some(job) = message.id.map(Job::from) {
                     self.record.witness.record(What::Found { job, place });
                 }
