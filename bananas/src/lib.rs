@@ -61,6 +61,8 @@ pub use bananas_broker_memory as memory;
 pub use bananas_broker_redis as redis;
 #[cfg(feature = "sqlite")]
 pub use bananas_broker_sqlite as sqlite;
+#[cfg(feature = "sqs")]
+pub use bananas_broker_sqs as sqs;
 
 pub use self::app::App;
 pub use self::backend::Engine;

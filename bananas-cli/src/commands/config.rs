@@ -7,6 +7,7 @@ use bananas::App;
 use bananas::config::{Config, redact};
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
+use bananas::sqs::SqsConfig;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -14,6 +15,8 @@ use crate::cli::Globals;
 use crate::exit::{USAGE, usage};
 use crate::output::Output;
 use crate::settings::Settings;
+
+const STORE: &str = "store.url";
 
 /// What the help of `config` shows.
 pub(crate) const EXAMPLES: &str = "\
@@ -89,7 +92,7 @@ fn check(globals: &Globals) -> anyhow::Result<Settings> {
     let config = &settings.config;
     check_url("broker.url", &config.broker.url)?;
     if let Some(url) = &config.store.url {
-        check_url("store.url", url)?;
+        check_url(STORE, url)?;
     }
     Ok(settings)
 }
@@ -100,9 +103,14 @@ fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
         Some("memory") => Ok(()),
         Some("sqlite") => readable(key, SqliteConfig::from_url(url)),
         Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
+        Some("sqs") if key == STORE => Err(usage(format!(
+            "{key} is {:?}, and SQS records no jobs; write sqlite://PATH, redis://HOST or memory:",
+            redact(url)
+        ))),
+        Some("sqs") => readable(key, SqsConfig::from_url(url)),
         _ => Err(usage(format!(
             "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
-             redis://HOST or memory:",
+             redis://HOST, sqs://REGION or memory:",
             redact(url)
         ))),
     }
