@@ -2,6 +2,7 @@
 
 mod admin;
 mod consumer;
+mod facts;
 mod poller;
 mod publish;
 mod queues;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bananas_core::{
     Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Delay, Depth,
-    Durability, Env, Error as Seen, Fencing, JobId, Lease, LeaseLimits, Ordering, Publish,
+    Durability, Env, Error as Seen, Fact, Fencing, JobId, Lease, LeaseLimits, Ordering, Publish,
     Published, QueueName, QueueSpec, RawMessage, Reach, Receipt, Result, Settle, Settled,
 };
 use futures::future::{join_all, try_join_all};
@@ -229,6 +230,12 @@ impl Broker for SqsBroker {
         let answers = receipts.len();
         let extend = async move { settle::extend(&shared, receipts, lease).await };
         self.pass_all("extend", answers, extend).await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>> {
+        let shared = Arc::clone(&self.shared);
+        self.pass("facts", async move { facts::facts(&shared).await })
+            .await
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -11,7 +11,7 @@ use crate::requests::Operation;
 use crate::shared::Shared;
 
 /// Two weeks, the longest that the server keeps a message.
-const RETENTION: &str = "1209600";
+pub(super) const RETENTION: &str = "1209600";
 
 /// After how many deliveries the server itself sets a message aside: a net below the decisions of workers, and so
 /// large that it never comes before them.
@@ -106,7 +106,7 @@ pub(super) async fn attributes(
 }
 
 /// B11: settings that would refuse messages, hold them up, or set them aside before their time.
-fn check(shared: &Shared, queue: &QueueName, found: &Attributes) -> Result<(), Error> {
+pub(super) fn check(shared: &Shared, queue: &QueueName, found: &Attributes) -> Result<(), Error> {
     let number = |name: &QueueAttributeName| found.get(name)?.parse::<usize>().ok();
     let conflict = |setting, found: usize, wanted: String| {
         Err(Error::Setting {
