@@ -273,7 +273,12 @@ mod tests {
         ] {
             assert_eq!(default_store(here).unwrap(), DEFAULT_URL, "{here}");
         }
-        for elsewhere in ["sqs:", "sqs://", "sqs://eu-west-1", "nats://localhost:7000,db.example:7001"] {
+        for elsewhere in [
+            "sqs:",
+            "sqs://",
+            "sqs://eu-west-1",
+            "nats://localhost:7000,db.example:7001",
+        ] {
             let error = default_store(elsewhere).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{elsewhere}");
         }

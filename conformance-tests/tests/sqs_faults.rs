@@ -1,6 +1,10 @@
 //! What the emulator of SQS never does and Amazon does: single messages of a request fail, requests are throttled,
 //! messages come twice, receipts are stale. And what the service costs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::print_stderr,
+    reason = "what is not tested for want of a server is said aloud"
+)]
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -9,8 +13,9 @@ use std::time::Duration;
 
 use bananas_broker_sqs::{SqsBroker, SqsConfig};
 use bananas_core::{
-    Broker, BrokerAdmin, Bucket, Consumer, ConsumerSpec, Delivery, Env, ErrorKind, JobId, Publish,
-    QueueName, QueueSpec, RawMessage, Settle, Settled, Settlement, Status, TokioEnv,
+    Broker, BrokerAdmin, Bucket, Consumer, ConsumerSpec, Delivery, Env, ErrorKind, FactLevel,
+    JobId, Priority, Publish, QueueName, QueueSpec, RawMessage, Settle, Settled, Settlement,
+    Status, TokioEnv,
 };
 use bytes::Bytes;
 use conformance_tests::fault::ServerProcess;
@@ -343,7 +348,7 @@ async fn a_retry_whose_deletion_failed_sends_its_replacement_once() {
 /// Sends what no client of ours would, past the broker.
 async fn plant(rig: &Rig, entry: Value) {
     let sent = rig.proxy.seen("SendMessageBatch");
-    let seen = sent.last().expect("something was sent before");
+    let seen = sent.last().unwrap();
     let body = serde_json::json!({"QueueUrl": seen.body["QueueUrl"], "Entries": [entry]});
     rig.proxy.send("SendMessageBatch", &body).await;
 }
@@ -434,6 +439,63 @@ async fn an_idle_queue_costs_one_request_in_twenty_seconds() {
         waits.len() <= 2 && waits.last() == Some(&20),
         "requests waited {waits:?} seconds"
     );
+}
+
+#[tokio::test]
+async fn a_dead_message_keeps_everything_and_comes_back_once() {
+    let Some(rig) = rig().await else { return };
+    let mut message = rig.message(&b"\x00\xffbody"[..]);
+    message.priority = Priority::new(71).unwrap();
+    message.key = Some("tenant-7".to_owned());
+    message.properties = vec![("trace".to_owned(), Bytes::from_static(b"\xfe"))];
+    rig.publish(vec![message.clone()]).await.remove(0).unwrap();
+    let mut consumer = rig.consumer().await;
+    let taken = rig.take(consumer.as_mut(), 1).await;
+    let dead = |_: &Delivery| Settlement::DeadLetter {
+        reason: "it is of no use".to_owned(),
+        message: None,
+    };
+    let settled = rig.settle(&taken, dead).await.remove(0).unwrap();
+    assert_eq!(settled, Settled::Done);
+    let peek = || rig.broker.peek(&rig.queue, Bucket::Dead, 10);
+    let peeked = peek().await.unwrap();
+    let shown = message.clone().dead_because("it is of no use");
+    assert_eq!(peeked, [shown]);
+    assert_eq!(peek().await.unwrap(), peeked, "a look changes nothing");
+    assert_eq!(rig.broker.redrive(&rig.queue, None).await.unwrap(), 1);
+    let again = rig.take(consumer.as_mut(), 1).await;
+    assert_eq!(again[0].message, message);
+    rig.ack(&again).await;
+    rig.assert_drained(consumer.as_mut()).await;
+    assert_eq!(peek().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_facts_name_queues_that_forget_or_refuse_and_what_may_not_be_asked() {
+    let Some(rig) = rig().await else { return };
+    let told = async |name: &str| {
+        let facts = rig.broker.facts().await.unwrap();
+        let fact = facts.into_iter().find(|fact| fact.name == name).unwrap();
+        (fact.level, fact.value)
+    };
+    assert_eq!(told("retention").await.0, FactLevel::Info);
+    assert_eq!(told("settings of queues").await.0, FactLevel::Info);
+    let asked = rig.proxy.seen("GetQueueAttributes");
+    let url = &asked.last().unwrap().body["QueueUrl"];
+    let live = url.as_str().unwrap().trim_end_matches("_x");
+    let attributes = serde_json::json!({"MessageRetentionPeriod": "3600", "DelaySeconds": "5"});
+    let body = serde_json::json!({"QueueUrl": live, "Attributes": attributes});
+    rig.proxy.send("SetQueueAttributes", &body).await;
+    let short = "3600 s on messages".to_owned();
+    assert_eq!(told("retention").await, (FactLevel::Warning, short));
+    let (level, value) = told("settings of queues").await;
+    assert_eq!(level, FactLevel::Danger);
+    assert!(value.contains("messages: ") && value.contains("DelaySeconds = 5"));
+    let (code, http) = ("AccessDenied", 403);
+    rig.proxy.next("ListQueues", Fault::Refuse { code, http });
+    let (level, value) = told("settings of queues").await;
+    assert_eq!(level, FactLevel::Warning);
+    assert!(value.starts_with("unknown"), "{value}");
 }
 
 #[tokio::test]
