@@ -122,7 +122,9 @@ fn no_store(url: &str) -> Error {
 /// Where jobs are recorded when the broker keeps no records and nothing else is configured: in a file, if the
 /// broker is on this host. A file here would be seen by no other host that uses the broker.
 fn default_store(broker_url: &str) -> Result<&'static str> {
-    if hosts(broker_url).into_iter().all(is_here) {
+    // A URL of sqs without a host is of the region that the environment names.
+    let is_region = broker_url.starts_with("sqs:") && hosts(broker_url) == [""];
+    if !is_region && hosts(broker_url).into_iter().all(is_here) {
         return Ok(DEFAULT_URL);
     }
     let message = format!(
@@ -236,6 +238,16 @@ async fn engine(url: &str, config: &Config, env: &Arc<dyn Env>) -> Result<Engine
                 store: None,
             })
         }
+        #[cfg(feature = "sqs")]
+        "sqs" => {
+            let mut sqs = bananas_broker_sqs::SqsConfig::from_url(url)?;
+            sqs.namespace.clone_from(&config.broker.namespace);
+            let broker = bananas_broker_sqs::SqsBroker::open(sqs, Arc::clone(env)).await?;
+            Ok(Engine {
+                broker,
+                store: None,
+            })
+        }
         _ => Err(unknown(url, scheme)),
     }
 }
@@ -255,6 +267,7 @@ fn unknown(url: &str, scheme: &str) -> Error {
         ("redis://HOST", cfg!(feature = "redis")),
         ("amqp://HOST", cfg!(feature = "amqp")),
         ("nats://HOST", cfg!(feature = "nats")),
+        ("sqs://REGION", cfg!(feature = "sqs")),
     ]
     .into_iter()
     .filter_map(|(form, there)| there.then_some(form))
@@ -290,10 +303,19 @@ mod tests {
             "nats://[::1]",
             "amqp:///%2f",
             "nats://me:a@localhost:7000,127.0.0.1:7001,[::1]:7002/0?timeout_ms=1",
+            "sqs://key:secret@127.0.0.1:5124",
         ] {
             assert_eq!(default_store(here).unwrap(), DEFAULT_URL, "{here}");
         }
-        assert!(default_store("nats://localhost:7000,db.example:7001").is_err());
+        for elsewhere in [
+            "sqs:",
+            "sqs://",
+            "sqs://eu-west-1",
+            "nats://localhost:7000,db.example:7001",
+        ] {
+            let error = default_store(elsewhere).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{elsewhere}");
+        }
         let error = default_store("amqp://me:secret@db.example").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         let text = error.to_string();

@@ -65,6 +65,8 @@ pub use bananas_broker_nats as nats;
 pub use bananas_broker_redis as redis;
 #[cfg(feature = "sqlite")]
 pub use bananas_broker_sqlite as sqlite;
+#[cfg(feature = "sqs")]
+pub use bananas_broker_sqs as sqs;
 
 pub use self::app::App;
 pub use self::backend::Engine;

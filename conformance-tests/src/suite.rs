@@ -46,6 +46,7 @@ impl Answer {
 pub struct Suite {
     runtime: Runtime,
     trials: Vec<Trial>,
+    at_once: usize,
 }
 
 impl Suite {
@@ -61,7 +62,15 @@ impl Suite {
         Self {
             runtime: runtime.expect("a runtime for the checks"),
             trials: Vec::new(),
+            at_once: AT_ONCE,
         }
+    }
+
+    /// Runs fewer checks at once, for a server that has enough to do with one.
+    #[must_use]
+    pub fn at_once(mut self, checks: usize) -> Self {
+        self.at_once = checks;
+        self
     }
 
     /// The runtime that harnesses open their backends on.
@@ -209,7 +218,7 @@ impl Suite {
     /// Runs the checks that the command line asks for, and says how it went as `cargo test` does.
     pub fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
-        arguments.test_threads.get_or_insert(AT_ONCE);
+        arguments.test_threads.get_or_insert(self.at_once);
         libtest_mimic::run(&arguments, self.trials).exit_code()
     }
 }

@@ -10,6 +10,9 @@ pub struct Timing {
     pub short_lease: Duration,
     /// How long after a server is back every client works again. By default 15 s.
     pub recovery: Duration,
+    /// The most messages that one check publishes, where it matters only that they are many. By default there is
+    /// no limit; an emulator that takes its time for each wants one.
+    pub most_messages: usize,
 }
 
 impl Default for Timing {
@@ -17,6 +20,7 @@ impl Default for Timing {
         Self {
             short_lease: Duration::from_secs(1),
             recovery: Duration::from_secs(15),
+            most_messages: usize::MAX,
         }
     }
 }

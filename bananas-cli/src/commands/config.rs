@@ -9,6 +9,7 @@ use bananas::config::{Config, redact};
 use bananas::nats::NatsConfig;
 use bananas::redis::RedisConfig;
 use bananas::sqlite::SqliteConfig;
+use bananas::sqs::SqsConfig;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ use crate::cli::Globals;
 use crate::exit::{USAGE, usage};
 use crate::output::Output;
 use crate::settings::Settings;
+
+const STORE: &str = "store.url";
 
 /// What the help of `config` shows.
 pub(crate) const EXAMPLES: &str = "\
@@ -91,7 +94,7 @@ fn check(globals: &Globals) -> anyhow::Result<Settings> {
     let config = &settings.config;
     check_url("broker.url", &config.broker.url)?;
     if let Some(url) = &config.store.url {
-        check_url("store.url", url)?;
+        check_url(STORE, url)?;
     }
     Ok(settings)
 }
@@ -104,9 +107,14 @@ fn check_url(key: &str, url: &str) -> anyhow::Result<()> {
         Some("redis" | "rediss") => readable(key, RedisConfig::from_url(url)),
         Some("amqp" | "amqps") => readable(key, AmqpConfig::from_url(url)),
         Some("nats" | "tls+nats") => readable(key, NatsConfig::from_url(url)),
+        Some("sqs") if key == STORE => Err(usage(format!(
+            "{key} is {:?}, and SQS records no jobs; write sqlite://PATH, redis://HOST or memory:",
+            redact(url)
+        ))),
+        Some("sqs") => readable(key, SqsConfig::from_url(url)),
         _ => Err(usage(format!(
             "{key} is {:?}, which no backend of this program knows; write sqlite://PATH, \
-             redis://HOST, amqp://HOST, nats://HOST or memory:",
+             redis://HOST, amqp://HOST, nats://HOST, sqs://REGION or memory:",
             redact(url)
         ))),
     }

@@ -212,3 +212,16 @@ fn a_nats_url_is_read_and_neither_a_password_nor_a_token_is_shown() {
         .says("known are ca");
     assert!(!done.stderr.contains("hidden"), "{}", done.stderr);
 }
+
+#[test]
+fn an_sqs_url_is_read_and_is_no_store() {
+    let stage = Stage::with("[broker]\nurl = \"sqs://eu-west-1?kind=fifo\"\n");
+    stage.run(&["config", "check"]).ok();
+    let stage = Stage::with("[broker]\nurl = \"sqs://KEY:hunter2@localhost:1?kind=lifo\"\n");
+    let done = stage.run(&["config", "check"]).ends_with(2);
+    let done = done.says("broker.url").says("standard or fifo");
+    assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
+    let stage = Stage::with("[store]\nurl = \"sqs://eu-west-1\"\n");
+    let done = stage.run(&["config", "check"]).ends_with(2);
+    done.says("store.url").says("SQS records no jobs");
+}

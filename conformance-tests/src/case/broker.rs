@@ -52,6 +52,11 @@ impl BrokerCase {
         case
     }
 
+    /// So many, or as many as the backend has time for.
+    pub(crate) fn at_most(&self, messages: usize) -> usize {
+        messages.min(self.harness.timing().most_messages)
+    }
+
     pub(crate) async fn second_client(&self) -> Arc<dyn Broker> {
         self.harness.open(&self.namespace).await.unwrap()
     }

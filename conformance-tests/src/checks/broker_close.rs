@@ -26,7 +26,7 @@ checks!(BrokerCase:
 async fn a_close_ends_every_publish_under_way_and_tells_what_became_of_it(mut case: BrokerCase) {
     for round in 0..6 {
         let closing = case.second_client().await;
-        let batches: Vec<Vec<Publish>> = (0..40)
+        let batches: Vec<Vec<Publish>> = (0..case.at_most(1_200) / 30)
             .map(|_| case.messages(5))
             .map(|some| some.into_iter().map(|one| case.to_queue(one)).collect())
             .collect();

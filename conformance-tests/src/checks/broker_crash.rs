@@ -65,13 +65,14 @@ async fn what_a_killed_publisher_had_confirmed_is_there(case: BrokerCase) {
 
 /// Proves B40. Case D11.
 async fn what_a_killed_consumer_had_acked_is_gone(case: BrokerCase) {
-    case.publish_all(case.messages(400)).await;
+    let all = case.at_most(400);
+    case.publish_all(case.messages(all)).await;
     let mut child = case.child(Role::Ack, 10);
-    let mut acked: HashSet<JobId> = child.ids(100).await.into_iter().collect();
+    let mut acked: HashSet<JobId> = child.ids(all / 4).await.into_iter().collect();
     acked.extend(child.kill().await);
     let mut consumer = case.consumer().await;
     // The last batch may have been acked without being printed.
-    let left = 400 - acked.len();
+    let left = all - acked.len();
     let taken = case.take(consumer.as_mut(), left.saturating_sub(10)).await;
     let again: Vec<JobId> = ids(&taken);
     let again: Vec<&JobId> = again.iter().filter(|id| acked.contains(id)).collect();
@@ -134,8 +135,8 @@ async fn an_ensure_that_was_killed_can_be_made_again(mut case: BrokerCase) {
 
 /// Proves B71. Case K02.
 async fn processes_share_a_queue_without_duplicates(case: BrokerCase) {
-    const MESSAGES: usize = 2_000;
-    let published = case.publish_all(case.messages(MESSAGES)).await;
+    let messages = case.messages(case.at_most(2_000));
+    let published = case.publish_all(messages).await;
     let mut children = Vec::new();
     for _ in 0..4 {
         children.push(case.child(Role::Drain, 20));

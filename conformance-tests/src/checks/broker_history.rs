@@ -96,7 +96,7 @@ impl Witnessed {
 
 /// Proves B20, B40, B71. Case K01.
 async fn sixteen_consumers_take_each_message_once(case: BrokerCase) {
-    const MESSAGES: usize = 5_000;
+    let all = case.at_most(5_000) / 50 * 50;
     let witnessed = Arc::new(Witnessed::new(&case));
     let mut consumers = Vec::new();
     for _ in 0..16 {
@@ -104,30 +104,30 @@ async fn sixteen_consumers_take_each_message_once(case: BrokerCase) {
     }
     let publish = async {
         for _ in 0..50 {
-            let batch = witnessed.case.messages(MESSAGES / 50);
+            let batch = witnessed.case.messages(all / 50);
             witnessed.case.publish_all(batch).await;
         }
     };
     let work = consumers.into_iter().map(|consumer| {
         let witnessed = Arc::clone(&witnessed);
-        async move { witnessed.work(consumer, MESSAGES, 50).await }
+        async move { witnessed.work(consumer, all, 50).await }
     });
     futures::join!(publish, all_at_once(&case.env, work));
     let counts = witnessed.judged().await.counts;
-    let all = MESSAGES as u64;
+    let all = all as u64;
     assert_eq!((counts.ok, counts.runs), (all, all), "{counts}");
 }
 
 /// Proves B2, B20, B21. Case B10.
 async fn a_burst_of_publishes_is_accepted_and_delivered_once(case: BrokerCase) {
-    const MESSAGES: usize = 20_000;
+    let all = case.at_most(20_000);
     let witnessed = Witnessed::new(&case);
-    let messages = witnessed.case.messages(MESSAGES).into_iter();
+    let messages = witnessed.case.messages(all).into_iter();
     join_all(messages.map(|message| witnessed.case.publish(message))).await;
     let consumer = witnessed.case.consumer().await;
-    witnessed.work(consumer, MESSAGES, 1_000).await;
+    witnessed.work(consumer, all, 1_000).await;
     let counts = witnessed.judged().await.counts;
-    let all = MESSAGES as u64;
+    let all = all as u64;
     assert_eq!((counts.ok, counts.runs), (all, all), "{counts}");
 }
 
@@ -144,7 +144,7 @@ async fn what_is_published_again_comes_once_for_each_copy_that_was_accepted(case
     witnessed.work(consumer, ids.len(), 10).await;
     let mut rest = witnessed.case.consumer().await;
     loop {
-        let taken = rest.reserve(100, LOOK * 4).await.unwrap();
+        let taken = rest.reserve(100, SHORT_LEASE * 3).await.unwrap();
         if taken.is_empty() {
             break;
         }
@@ -184,20 +184,20 @@ async fn forget_some(witnessed: &Witnessed, mut consumer: Box<dyn Consumer>, mes
 
 /// Proves B5, B45, B71, B72. Cases E02, E05.
 async fn whatever_is_delivered_again_had_a_lease_that_lapsed(case: BrokerCase) {
-    const MESSAGES: usize = 500;
+    let messages = case.at_most(500);
     let witnessed = Witnessed::new(&case);
-    let batch = witnessed.case.messages(MESSAGES);
+    let batch = witnessed.case.messages(messages);
     witnessed.case.publish_all(batch).await;
     let mut consumers = Vec::new();
     for _ in 0..4 {
         let consumer = witnessed.case.consumer_with(SHORT_LEASE, 100).await;
-        consumers.push(forget_some(&witnessed, consumer, MESSAGES));
+        consumers.push(forget_some(&witnessed, consumer, messages));
     }
     join_all(consumers).await;
     let verdict = witnessed.judged().await;
-    assert_eq!(verdict.counts.ok, MESSAGES as u64, "{verdict}");
+    assert_eq!(verdict.counts.ok, messages as u64, "{verdict}");
     let lapsed = verdict.explained(Cause::LeaseLapsed);
-    assert_eq!(verdict.counts.runs, MESSAGES as u64 + lapsed, "{verdict}");
+    assert_eq!(verdict.counts.runs, messages as u64 + lapsed, "{verdict}");
     assert!(lapsed > 0, "a quarter of the deliveries was forgotten");
 }
 

@@ -109,7 +109,7 @@ async fn a_reset_within_a_batch_leaves_no_message_unaccounted_for(case: BrokerCa
         (Direction::ToClient, 2_000),
     ] {
         proxy.cut_after(direction, bytes);
-        tally.publish(&cut, cut.messages(1_000)).await;
+        tally.publish(&cut, cut.messages(cut.at_most(1_000))).await;
         proxy.heal().unwrap();
         tally.publish_until_confirmed(&cut).await;
     }
@@ -294,7 +294,7 @@ async fn a_hundred_resets_leave_no_connection_behind(case: BrokerCase) {
     take_through_faults(&cut, consumer.as_mut(), 1).await;
     let open_before = proxy.counts().open;
     let clients_before = case.clients_on_server().await;
-    for _ in 0..100 {
+    for _ in 0..(case.at_most(1_000) / 10) {
         proxy.cut();
         let mut round = Tally::default();
         round.publish_until_confirmed(&cut).await;
@@ -312,10 +312,11 @@ async fn a_hundred_resets_leave_no_connection_behind(case: BrokerCase) {
 async fn resets_all_the_time_lose_nothing(case: BrokerCase) {
     let (proxy, cut) = case.behind_proxy().await;
     let mut tally = Tally::default();
+    let some = (case.at_most(2_000) / 100).max(1);
     for _ in 0..20 {
         let storm = async {
             for _ in 0..5 {
-                tally.publish(&cut, cut.messages(20)).await;
+                tally.publish(&cut, cut.messages(some)).await;
             }
         };
         let resets = async {
@@ -421,7 +422,7 @@ async fn calls_that_are_given_up_mix_up_no_answers(case: BrokerCase) {
     let (proxy, cut) = case.behind_proxy().await;
     proxy.latency(Duration::ZERO, Duration::from_millis(3));
     let mut consumer = cut.consumer().await;
-    for _ in 0..300 {
+    for _ in 0..case.at_most(300) {
         impatiently(
             &cut.env,
             cut.broker

@@ -97,7 +97,7 @@ async fn a_message_too_large_is_refused_alone_with_both_numbers(case: BrokerCase
 /// Proves B26. Case O02.
 async fn a_dropped_publish_was_made_once_or_not_at_all(case: BrokerCase) {
     let mut confirmed = HashSet::new();
-    for _ in 0..200 {
+    for _ in 0..(case.at_most(600) / 3) {
         let messages = case.messages(3);
         let batch = messages
             .iter()

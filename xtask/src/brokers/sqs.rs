@@ -15,12 +15,18 @@ pub(super) const VARIABLE: &str = "BANANAS_TEST_SQS_URL";
 
 const MOTO: &str = "moto[server,sqs]==5.2.5";
 
+/// Starts it so that its threads do not disturb each other.
+const SCRIPT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../conformance-tests/tests/sqs_server/serve.py"
+);
+
 /// The emulator.
 pub(super) fn start(start: &mut Start<'_>) -> Result<Vec<Export>> {
     let programs = environment(start, MOTO)?;
     let port = start.port()?;
-    let mut command = Command::new(programs.join("moto_server"));
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+    let mut command = Command::new(programs.join("python3"));
+    command.args([SCRIPT, "-H", "127.0.0.1", "-p", &port.to_string()]);
     start.spawn(command)?;
     let question = b"GET /moto-api/ HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";
     let is_fine = |found: Vec<u8>| String::from_utf8_lossy(&found).contains(" 200 ");
