@@ -10,7 +10,14 @@ use super::servers::Server;
 use super::{compose, down, env_file, is_up, up, wanted};
 
 /// The servers that tests ask for today.
-const FOR_TESTS: &[&str] = &["redis", "redis-cluster", "rabbitmq", "nats", "nats-2.9", "sqs"];
+const FOR_TESTS: &[&str] = &[
+    "redis",
+    "redis-cluster",
+    "rabbitmq",
+    "nats",
+    "nats-old",
+    "sqs",
+];
 
 /// A server that runs until the tests are over, and longer only when it ran before.
 #[derive(Debug)]
