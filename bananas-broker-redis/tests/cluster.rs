@@ -308,7 +308,10 @@ async fn each_master_of_a_cluster_confirms_by_its_own_replicas() {
     let Some(mut rig) = Rig::start(1).await else {
         return;
     };
-    let url = format!("{}/0?confirm=replicas:1&timeout_ms=2000", rig.cluster.url());
+    let url = format!(
+        "{}/0?confirm=replicas:1&timeout_ms=10000",
+        rig.cluster.url()
+    );
     let config = RedisConfig::from_url(&url).unwrap();
     let engine = RedisEngine::open(config, Arc::clone(&rig.env)).await;
     rig.broker = engine.unwrap().broker();

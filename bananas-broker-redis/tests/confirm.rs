@@ -60,14 +60,16 @@ async fn what_too_few_replicas_have_is_doubtful_and_both_numbers_are_told() {
     let Some(group) = start(1, "").await else {
         return;
     };
-    let two = open(&group, "confirm=replicas:2&timeout_ms=2000")
+    let two = open(&group, "confirm=replicas:2&timeout_ms=10000")
         .await
         .unwrap();
     let error = publish(&group, &two).await.unwrap_err();
     assert_eq!(error.status(), Status::MayBeApplied, "{error}");
     assert!(error.to_string().contains("1 of 2 replicas"), "{error}");
     assert_eq!(depth(&two).await, 1, "it was accepted all the same");
-    let one = open(&group, "confirm=replicas:1").await.unwrap();
+    let one = open(&group, "confirm=replicas:1&timeout_ms=20000")
+        .await
+        .unwrap();
     publish(&group, &one).await.unwrap();
     // A replica that is gone confirms nothing.
     let mut group = group;
@@ -112,7 +114,9 @@ async fn a_server_that_forgot_the_scripts_learns_them_again_while_a_confirmation
     let Some(group) = start(1, "").await else {
         return;
     };
-    let broker = open(&group, "confirm=replicas:1").await.unwrap();
+    let broker = open(&group, "confirm=replicas:1&timeout_ms=20000")
+        .await
+        .unwrap();
     publish(&group, &broker).await.unwrap();
     group.cli(&group.servers[0], "SCRIPT FLUSH");
     publish(&group, &broker).await.unwrap();
