@@ -185,14 +185,13 @@ impl Desk {
     async fn serve(&self, items: Vec<Item>, connection: &Connection, driver: &mut Driver) -> bool {
         let sent = self.env.monotonic();
         let url = &self.dialer.url;
-        let mut answered = self.send(&items, connection, driver).await;
-        let is_unknown =
-            |answer: &Value| matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT");
-        if matches!(&answered, Ok((answers, _)) if answers.iter().any(is_unknown)) {
-            answered = self
-                .teach_and_repeat(&items, answered, (connection, driver))
-                .await;
-        }
+        let answered = match self.send(&items, connection, driver).await {
+            Ok((answers, _)) if answers.iter().any(is_unknown) => {
+                self.teach_and_repeat(&items, answers, connection, driver)
+                    .await
+            }
+            other => other,
+        };
         let (answers, confirmed) = match answered {
             Ok(answered) => answered,
             Err(error) => {
@@ -218,12 +217,10 @@ impl Desk {
     async fn teach_and_repeat(
         &self,
         items: &[Item],
-        answered: Result<(Vec<Value>, Value), Error>,
-        (connection, driver): (&Connection, &mut Driver),
+        mut answers: Vec<Value>,
+        connection: &Connection,
+        driver: &mut Driver,
     ) -> Result<(Vec<Value>, Value), Error> {
-        let (mut answers, _) = answered?;
-        let is_unknown =
-            |answer: &Value| matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT");
         let places: Vec<_> = (0..answers.len())
             .filter(|place| answers.get(*place).is_some_and(is_unknown))
             .collect();
@@ -289,6 +286,11 @@ impl Desk {
             () = driver => Err(Error::Lost { url, why: "the server ended it".to_owned() }),
         }
     }
+}
+
+/// Whether the server does not know the script that it was asked to run.
+fn is_unknown(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT")
 }
 
 /// This one and those behind it who still want it.

@@ -20,6 +20,7 @@ use futures::future::join_all;
 use redis_group::Group;
 
 mod redis_group;
+mod redis_server;
 
 async fn open(group: &Group, more: &str) -> Result<Arc<dyn Broker>> {
     let url = format!("redis://{}?{more}", group.servers[0].address());
