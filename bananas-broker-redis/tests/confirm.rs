@@ -7,15 +7,18 @@
     reason = "a test may"
 )]
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bananas_broker_redis::{RedisConfig, RedisEngine};
 use bananas_core::{
     Broker, Count, Env, ErrorKind, Publish, Published, QueueName, QueueSpec, RawMessage, Result,
     Status, TokioEnv,
 };
+use conformance_tests::fault::Proxy;
 use futures::future::join_all;
 use redis_group::Group;
 
@@ -23,7 +26,11 @@ mod redis_group;
 mod redis_server;
 
 async fn open(group: &Group, more: &str) -> Result<Arc<dyn Broker>> {
-    let url = format!("redis://{}?{more}", group.servers[0].address());
+    open_at(group, group.servers[0].address(), more).await
+}
+
+async fn open_at(group: &Group, address: SocketAddr, more: &str) -> Result<Arc<dyn Broker>> {
+    let url = format!("redis://{address}?{more}");
     let config = RedisConfig::from_url(&url)?;
     let engine = RedisEngine::open(config, Arc::clone(&group.env)).await?;
     engine.broker().ensure(&[QueueSpec::new(queue())]).await?;
@@ -143,4 +150,26 @@ async fn the_append_only_file_confirms_where_the_server_can_say_so_and_else_it_i
     group.cli(&group.servers[0], "CONFIG SET appendonly no");
     let error = open(&group, "confirm=aof").await.unwrap_err();
     assert!(error.to_string().contains("appendonly yes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_forgotten_on_the_way_costs_no_confirmation() {
+    let Some(group) = start(1, "").await else {
+        return;
+    };
+    let proxy = Proxy::start(&group.env, group.servers[0].address()).unwrap();
+    let broker = open_at(
+        &group,
+        proxy.address(),
+        "confirm=replicas:1&timeout_ms=20000",
+    )
+    .await
+    .unwrap();
+    publish(&group, &broker).await.unwrap();
+    // So long that it is asked whether it works.
+    group.env.sleep(Duration::from_secs(2)).await;
+    proxy.strand();
+    publish(&group, &broker).await.unwrap();
+    let direct = open(&group, "").await.unwrap();
+    assert_eq!(depth(&direct).await, 2);
 }
