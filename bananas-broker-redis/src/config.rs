@@ -179,14 +179,12 @@ impl RedisConfig {
                 }
             }
             "confirm" => {
-                self.confirm = Confirm::read(value).map_or_else(
-                    || {
-                        invalid(format!(
-                            "confirm={value:?} is unknown; it is replicas:N, with N at least 1, or aof"
-                        ))
-                    },
-                    Ok,
-                )?;
+                let Some(confirm) = Confirm::read(value) else {
+                    return invalid(format!(
+                        "confirm={value:?} is unknown; it is replicas:N, with N at least 1, or aof"
+                    ));
+                };
+                self.confirm = confirm;
             }
             "sentinel" => self.sentinel.get_or_insert_default().master = value.to_owned(),
             "sentinel_username" => {

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bananas_core::{Env, ErrorKind, Tick};
+use bananas_core::{BoxFuture, Env, ErrorKind, Tick};
 use redis::{Cmd, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::confirm::Confirm;
 use crate::connection::{Connection, Dialer, Driver, Use, load};
+use crate::debt::SUSPICION;
 use crate::error::Error;
 use crate::link::{Asking, Silences, not_sent, reconnecting};
 use crate::question::Call;
@@ -24,6 +25,9 @@ const ROUND: usize = 256;
 
 /// How many calls may stand in line.
 const LINE: usize = 1_024;
+
+/// How long a connection is not used before it is asked whether it still works.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How much later than asked for the answer to a wait may come.
 const SLACK: Duration = Duration::from_millis(500);
@@ -130,69 +134,113 @@ impl Confirmer {
     }
 }
 
+/// The connection of a desk.
+struct Held {
+    connection: Connection,
+    driver: Driver,
+    moves: NextMove,
+    /// Others that came the same way went silent; this one may be, too.
+    silence: BoxFuture<'static, ()>,
+    /// When it was last known to work.
+    worked: Tick,
+}
+
+impl Held {
+    /// Waits until it should not be used any more.
+    async fn ends(&mut self) {
+        tokio::select! {
+            () = &mut self.driver => {}
+            () = self.moves.comes() => {}
+            () = &mut self.silence => {}
+        }
+    }
+}
+
 impl Desk {
     async fn work(&self, mut items: mpsc::Receiver<Item>) {
-        let mut held: Option<(Connection, Driver, NextMove)> = None;
+        let mut held: Option<Held> = None;
         let mut failures = 0;
         loop {
             let first = match &mut held {
                 None => items.recv().await,
-                Some((_, driver, moves)) => tokio::select! {
+                Some(in_use) => tokio::select! {
                     biased;
-                    () = moves.comes() => {
-                        held = None;
-                        continue;
-                    }
-                    () = driver => {
+                    () = in_use.ends() => {
                         held = None;
                         continue;
                     }
                     first = items.recv() => first,
-                    // Others that came the same way went silent; this one may be, too.
-                    () = self.silences.next() => {
-                        held = None;
-                        continue;
-                    }
                 },
             };
             let Some(first) = first else { return };
-            if held.is_none() {
-                let moves = self.dialer.moves.next();
-                match self.dialer.dial(Use::Calls).await {
-                    Ok((connection, driver)) => held = Some((connection, driver, moves)),
-                    Err(why) => {
-                        let error = not_sent(&why, &self.dialer.url);
-                        refuse(round(first, &mut items), &error);
-                        failures += 1;
-                        let pause = reconnecting().delay(failures, self.env.random());
-                        self.env.sleep(pause).await;
-                        continue;
-                    }
+            let ready = match held.take() {
+                Some(idle) => self.still_works(idle).await,
+                None => None,
+            };
+            let ready = match ready {
+                Some(ready) => Ok(ready),
+                None => self.dial().await,
+            };
+            match ready {
+                Ok(mut ready) => {
+                    failures = 0;
+                    let together = round(first, &mut items);
+                    let is_good = self
+                        .serve(together, &ready.connection, &mut ready.driver)
+                        .await;
+                    ready.worked = self.env.monotonic();
+                    held = is_good.then_some(ready);
+                }
+                Err(why) => {
+                    let error = not_sent(&why, &self.dialer.url);
+                    refuse(round(first, &mut items), &error);
+                    failures += 1;
+                    let pause = reconnecting().delay(failures, self.env.random());
+                    self.env.sleep(pause).await;
                 }
             }
-            failures = 0;
-            let Some((connection, driver, _)) = &mut held else {
-                continue;
-            };
-            let together = round(first, &mut items);
-            if !self.serve(together, connection, driver).await {
-                held = None;
-            }
         }
+    }
+
+    async fn dial(&self) -> Result<Held, Error> {
+        let moves = self.dialer.moves.next();
+        let silence = Box::pin(self.silences.next());
+        let (connection, driver) = self.dialer.dial(Use::Calls).await?;
+        Ok(Held {
+            connection,
+            driver,
+            moves,
+            silence,
+            worked: self.env.monotonic(),
+        })
+    }
+
+    /// Asks a connection that nobody used for a while whether it works, before something is sent over it whose fate
+    /// would be in doubt.
+    async fn still_works(&self, mut held: Held) -> Option<Held> {
+        if self.env.monotonic().since(held.worked) < IDLE {
+            return Some(held);
+        }
+        let question = redis::cmd("PING");
+        let asking = self.env.within(SUSPICION, held.connection.send(&question));
+        let works = tokio::select! {
+            answer = asking => matches!(answer, Ok(Ok(_))),
+            () = &mut held.driver => false,
+        };
+        works.then_some(held)
     }
 
     /// Sends these together and answers them. Says whether the connection is still good.
     async fn serve(&self, items: Vec<Item>, connection: &Connection, driver: &mut Driver) -> bool {
         let sent = self.env.monotonic();
         let url = &self.dialer.url;
-        let mut answered = self.send(&items, connection, driver).await;
-        let is_unknown =
-            |answer: &Value| matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT");
-        if matches!(&answered, Ok((answers, _)) if answers.iter().any(is_unknown)) {
-            answered = self
-                .teach_and_repeat(&items, answered, (connection, driver))
-                .await;
-        }
+        let answered = match self.send(&items, connection, driver).await {
+            Ok((answers, _)) if answers.iter().any(is_unknown) => {
+                self.teach_and_repeat(&items, answers, connection, driver)
+                    .await
+            }
+            other => other,
+        };
         let (answers, confirmed) = match answered {
             Ok(answered) => answered,
             Err(error) => {
@@ -218,12 +266,10 @@ impl Desk {
     async fn teach_and_repeat(
         &self,
         items: &[Item],
-        answered: Result<(Vec<Value>, Value), Error>,
-        (connection, driver): (&Connection, &mut Driver),
+        mut answers: Vec<Value>,
+        connection: &Connection,
+        driver: &mut Driver,
     ) -> Result<(Vec<Value>, Value), Error> {
-        let (mut answers, _) = answered?;
-        let is_unknown =
-            |answer: &Value| matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT");
         let places: Vec<_> = (0..answers.len())
             .filter(|place| answers.get(*place).is_some_and(is_unknown))
             .collect();
@@ -289,6 +335,11 @@ impl Desk {
             () = driver => Err(Error::Lost { url, why: "the server ended it".to_owned() }),
         }
     }
+}
+
+/// Whether the server does not know the script that it was asked to run.
+fn is_unknown(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(e) if e.code() == "NOSCRIPT")
 }
 
 /// This one and those behind it who still want it.

@@ -53,7 +53,7 @@ pub(crate) enum Error {
     Silence { url: String, waited: Duration },
     /// It was applied, but less was heard of it than was asked for.
     #[error(
-        "{url} accepted it, but {got} of {wanted} {who} confirmed it within {waited:?}; it may not survive a failover"
+        "{url} accepted it, but {got} of {wanted} {who} confirmed it within {waited:?}; it may be lost when the server is"
     )]
     Unconfirmed {
         url: String,

@@ -17,7 +17,6 @@ use crate::confirmer::Confirmer;
 use crate::connection::{Connection, Dialer, Driver, Use, load};
 use crate::debt::{Debt, SUSPICION};
 use crate::error::Error;
-use crate::pulse::Pulse;
 use crate::question::Question;
 use crate::scout::NextMove;
 
@@ -316,7 +315,7 @@ impl Wire {
         driver: Driver,
         mut moves: NextMove,
     ) -> Option<(Connection, Driver)> {
-        let (number, pulse) = (line.number, line.connection.pulse.clone());
+        let (number, present) = (line.number, line.connection.clone());
         let opened = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
             if open {
@@ -335,7 +334,7 @@ impl Wire {
                 None
             }
             () = self.over(|standing| !matches!(standing, Standing::Up(..))) => None,
-            better = self.better(&pulse) => Some(better),
+            better = self.better(&present) => Some(better),
         };
         let url = self.dialer.url.clone();
         let why = if better.is_some() {
@@ -351,20 +350,24 @@ impl Wire {
 
     /// Waits until the present connection is silent and another works. What lies between client and server can
     /// forget a connection and tell neither; and a server that stands still does not answer the other, either.
-    async fn better(&self, pulse: &Pulse) -> (Connection, Driver) {
+    async fn better(&self, present: &Connection) -> (Connection, Driver) {
+        let pulse = &present.pulse;
         loop {
             let silent = self.debt.silent(&self.env).await;
-            let beat = pulse.last();
-            if self.env.monotonic().since(beat) < SUSPICION {
-                // A large message or answer is on its way.
-                self.env.sleep_until(beat + SUSPICION).await;
+            let Some(since) = pulse.missing() else {
+                self.probe(present).await;
+                continue;
+            };
+            if self.env.monotonic().since(since) < SUSPICION {
+                // It was asked a moment ago, or a large message is on its way.
+                self.env.sleep_until(since + SUSPICION).await;
                 continue;
             }
             if let Ok((connection, mut driver)) = self.dialer.dial(Use::Calls).await {
                 tokio::select! {
                     () = &mut driver => {}
                     () = self.env.sleep(LAST_CHANCE) => {
-                        if self.debt.since() == Some(silent) && pulse.last() == beat {
+                        if self.debt.since() == Some(silent) && pulse.missing() == Some(since) {
                             return (connection, driver);
                         }
                     }
@@ -372,6 +375,17 @@ impl Wire {
             }
             self.env.sleep(SUSPICION).await;
         }
+    }
+
+    /// Asks for a sign of life, and waits for a while. All that was asked may be answered, in a program that is too
+    /// busy to take the answers, or some of it may not.
+    async fn probe(&self, connection: &Connection) {
+        let question = redis::cmd("PING");
+        let asking = async {
+            drop(connection.send(&question).await);
+            std::future::pending::<()>().await;
+        };
+        self.env.within(SUSPICION, asking).await.ok();
     }
 
     /// Waits until it stands so with the connection.

@@ -1,5 +1,5 @@
-//! [`Pulse`]: when the last sign of life came from the server. A message of many mebibytes is on its way, in either
-//! direction, for longer than a silence is suspected, and its connection lives.
+//! [`Pulse`]: since when a connection has given no sign of life although it was asked for one. A message of many
+//! mebibytes is on its way, in either direction, for longer than a silence is suspected, and its connection lives.
 //!
 //! A little that we write is no sign: the system takes it although nobody reads any more. It is one when the
 //! system had no room and now has, for then something has arrived; and so is more than the system has room for at
@@ -18,7 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// which a silence is suspected fills all room there is within seconds.
 const MUCH: usize = 256 * 1024;
 
-/// When the last sign of life came over a connection. A clone is of the same connection.
+/// That nothing was written since the last bytes came.
+const ANSWERED: u64 = 0;
+
+/// Since when a connection gives no sign of life. A clone is of the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulse(Arc<AtomicU64>);
 
@@ -36,8 +39,7 @@ pub(crate) struct Felt<S> {
 impl Pulse {
     /// Takes the pulse of a stream from now on.
     pub(crate) fn of<S>(stream: S, env: &Arc<dyn Env>) -> (Self, Felt<S>) {
-        let now = env.monotonic().as_micros();
-        let pulse = Self(Arc::new(AtomicU64::new(now)));
+        let pulse = Self(Arc::new(AtomicU64::new(ANSWERED)));
         let felt = Felt {
             stream,
             pulse: pulse.clone(),
@@ -48,17 +50,19 @@ impl Pulse {
         (pulse, felt)
     }
 
-    /// When the last sign of life came.
-    pub(crate) fn last(&self) -> Tick {
-        Tick::from_micros(self.0.load(Ordering::Acquire))
+    /// Since when something was written and no sign of life has come; `None` when nothing was written since the
+    /// last bytes came.
+    pub(crate) fn missing(&self) -> Option<Tick> {
+        match self.0.load(Ordering::Acquire) {
+            ANSWERED => None,
+            since => Some(Tick::from_micros(since)),
+        }
     }
 }
 
 impl<S> Felt<S> {
-    fn beat(&mut self) {
-        self.taken = 0;
-        let now = self.env.monotonic().as_micros();
-        self.pulse.0.store(now, Ordering::Release);
+    fn now(&self) -> u64 {
+        self.env.monotonic().as_micros().max(ANSWERED + 1)
     }
 
     /// Tells by an attempt to write whether there is life.
@@ -68,8 +72,12 @@ impl<S> Felt<S> {
             return;
         };
         self.taken += taken;
-        if std::mem::take(&mut self.is_full) || self.taken >= MUCH {
-            self.beat();
+        let lives = std::mem::take(&mut self.is_full) || self.taken >= MUCH;
+        if lives {
+            self.taken = 0;
+        }
+        if lives || (taken > 0 && self.pulse.missing().is_none()) {
+            self.pulse.0.store(self.now(), Ordering::Release);
         }
     }
 }
@@ -83,7 +91,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Felt<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.beat();
+            self.taken = 0;
+            self.pulse.0.store(ANSWERED, Ordering::Release);
         }
         polled
     }
@@ -121,51 +130,72 @@ mod tests {
 
     use super::*;
 
-    /// A stream with so much room, its other end, and its pulse.
-    fn stream(room: usize) -> (Felt<DuplexStream>, DuplexStream, Pulse, Arc<ManualEnv>) {
-        let tasks = Arc::new(TokioEnv::current());
-        let manual = Arc::new(ManualEnv::new(tasks, Timestamp::default(), 1));
-        let env: Arc<dyn Env> = Arc::<ManualEnv>::clone(&manual);
-        let (ours, theirs) = duplex(room);
-        let (pulse, felt) = Pulse::of(ours, &env);
-        manual.advance(Duration::from_secs(1));
-        (felt, theirs, pulse, manual)
+    /// A connection with so much room, over which a byte was written a second ago.
+    struct Asked {
+        ours: Felt<DuplexStream>,
+        theirs: DuplexStream,
+        pulse: Pulse,
+        since: Tick,
+        env: Arc<ManualEnv>,
+    }
+
+    impl Asked {
+        async fn with_room(room: usize) -> Self {
+            let tasks = Arc::new(TokioEnv::current());
+            let manual = Arc::new(ManualEnv::new(tasks, Timestamp::default(), 1));
+            let env: Arc<dyn Env> = Arc::<ManualEnv>::clone(&manual);
+            let (ours, theirs) = duplex(room);
+            let (pulse, mut ours) = Pulse::of(ours, &env);
+            assert_eq!(pulse.missing(), None);
+            manual.advance(Duration::from_secs(1));
+            ours.write_all(&[0]).await.unwrap();
+            let since = manual.monotonic();
+            assert_eq!(pulse.missing(), Some(since));
+            manual.advance(Duration::from_secs(1));
+            Self {
+                ours,
+                theirs,
+                pulse,
+                since,
+                env: manual,
+            }
+        }
     }
 
     #[tokio::test]
     async fn a_little_that_is_written_is_no_sign_of_life() {
-        let (mut felt, _theirs, pulse, _) = stream(MUCH);
-        let before = pulse.last();
-        felt.write_all(&[0; 1_024]).await.unwrap();
-        felt.flush().await.unwrap();
-        assert_eq!(pulse.last(), before);
+        let mut asked = Asked::with_room(MUCH).await;
+        asked.ours.write_all(&[0; 1_024]).await.unwrap();
+        asked.ours.flush().await.unwrap();
+        assert_eq!(asked.pulse.missing(), Some(asked.since));
     }
 
     #[tokio::test]
     async fn room_where_there_was_none_is_a_sign_of_life() {
-        let (mut felt, mut theirs, pulse, env) = stream(16);
-        let before = pulse.last();
-        felt.write_all(&[0; 16]).await.unwrap();
-        let mut more = std::pin::pin!(felt.write_all(&[0]));
+        let mut asked = Asked::with_room(16).await;
+        asked.ours.write_all(&[0; 15]).await.unwrap();
+        let mut more = std::pin::pin!(asked.ours.write_all(&[0]));
         assert!(poll!(&mut more).is_pending());
-        assert_eq!(pulse.last(), before);
-        theirs.read_exact(&mut [0; 16]).await.unwrap();
+        assert_eq!(asked.pulse.missing(), Some(asked.since));
+        asked.theirs.read_exact(&mut [0; 16]).await.unwrap();
         more.await.unwrap();
-        assert_eq!(pulse.last(), env.monotonic());
+        assert_eq!(asked.pulse.missing(), Some(asked.env.monotonic()));
     }
 
     #[tokio::test]
     async fn much_that_is_written_is_a_sign_of_life() {
-        let (mut felt, _theirs, pulse, env) = stream(2 * MUCH);
-        felt.write_all(&vec![0; MUCH]).await.unwrap();
-        assert_eq!(pulse.last(), env.monotonic());
+        let mut asked = Asked::with_room(2 * MUCH).await;
+        asked.ours.write_all(&vec![0; MUCH]).await.unwrap();
+        assert_eq!(asked.pulse.missing(), Some(asked.env.monotonic()));
     }
 
     #[tokio::test]
-    async fn what_is_read_is_a_sign_of_life() {
-        let (mut felt, mut theirs, pulse, env) = stream(16);
-        theirs.write_all(&[0]).await.unwrap();
-        felt.read_exact(&mut [0]).await.unwrap();
-        assert_eq!(pulse.last(), env.monotonic());
+    async fn after_bytes_have_come_no_sign_is_missing_until_more_is_written() {
+        let mut asked = Asked::with_room(16).await;
+        asked.theirs.write_all(&[0]).await.unwrap();
+        asked.ours.read_exact(&mut [0]).await.unwrap();
+        assert_eq!(asked.pulse.missing(), None);
+        asked.ours.write_all(&[0]).await.unwrap();
+        assert_eq!(asked.pulse.missing(), Some(asked.env.monotonic()));
     }
 }

@@ -1,7 +1,7 @@
 //! [`Scout`]: listens to the sentinels, so that connections leave a master when another takes its place.
 //!
 //! Without it they would stay while the old master lives: after a failover that was ordered it serves on for ten
-//! seconds, and whatever it accepts is thrown away when it becomes a replica.
+//! seconds and more, and whatever it accepts is thrown away when it becomes a replica.
 
 use std::sync::Arc;
 

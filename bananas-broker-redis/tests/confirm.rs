@@ -7,22 +7,30 @@
     reason = "a test may"
 )]
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bananas_broker_redis::{RedisConfig, RedisEngine};
 use bananas_core::{
     Broker, Count, Env, ErrorKind, Publish, Published, QueueName, QueueSpec, RawMessage, Result,
     Status, TokioEnv,
 };
+use conformance_tests::fault::Proxy;
 use futures::future::join_all;
 use redis_group::Group;
 
 mod redis_group;
+mod redis_server;
 
 async fn open(group: &Group, more: &str) -> Result<Arc<dyn Broker>> {
-    let url = format!("redis://{}?{more}", group.servers[0].address());
+    open_at(group, group.servers[0].address(), more).await
+}
+
+async fn open_at(group: &Group, address: SocketAddr, more: &str) -> Result<Arc<dyn Broker>> {
+    let url = format!("redis://{address}?{more}");
     let config = RedisConfig::from_url(&url)?;
     let engine = RedisEngine::open(config, Arc::clone(&group.env)).await?;
     engine.broker().ensure(&[QueueSpec::new(queue())]).await?;
@@ -60,14 +68,16 @@ async fn what_too_few_replicas_have_is_doubtful_and_both_numbers_are_told() {
     let Some(group) = start(1, "").await else {
         return;
     };
-    let two = open(&group, "confirm=replicas:2&timeout_ms=2000")
+    let two = open(&group, "confirm=replicas:2&timeout_ms=10000")
         .await
         .unwrap();
     let error = publish(&group, &two).await.unwrap_err();
     assert_eq!(error.status(), Status::MayBeApplied, "{error}");
     assert!(error.to_string().contains("1 of 2 replicas"), "{error}");
     assert_eq!(depth(&two).await, 1, "it was accepted all the same");
-    let one = open(&group, "confirm=replicas:1").await.unwrap();
+    let one = open(&group, "confirm=replicas:1&timeout_ms=20000")
+        .await
+        .unwrap();
     publish(&group, &one).await.unwrap();
     // A replica that is gone confirms nothing.
     let mut group = group;
@@ -112,7 +122,9 @@ async fn a_server_that_forgot_the_scripts_learns_them_again_while_a_confirmation
     let Some(group) = start(1, "").await else {
         return;
     };
-    let broker = open(&group, "confirm=replicas:1").await.unwrap();
+    let broker = open(&group, "confirm=replicas:1&timeout_ms=20000")
+        .await
+        .unwrap();
     publish(&group, &broker).await.unwrap();
     group.cli(&group.servers[0], "SCRIPT FLUSH");
     publish(&group, &broker).await.unwrap();
@@ -138,4 +150,26 @@ async fn the_append_only_file_confirms_where_the_server_can_say_so_and_else_it_i
     group.cli(&group.servers[0], "CONFIG SET appendonly no");
     let error = open(&group, "confirm=aof").await.unwrap_err();
     assert!(error.to_string().contains("appendonly yes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_forgotten_on_the_way_costs_no_confirmation() {
+    let Some(group) = start(1, "").await else {
+        return;
+    };
+    let proxy = Proxy::start(&group.env, group.servers[0].address()).unwrap();
+    let broker = open_at(
+        &group,
+        proxy.address(),
+        "confirm=replicas:1&timeout_ms=20000",
+    )
+    .await
+    .unwrap();
+    publish(&group, &broker).await.unwrap();
+    // So long that it is asked whether it works.
+    group.env.sleep(Duration::from_secs(2)).await;
+    proxy.strand();
+    publish(&group, &broker).await.unwrap();
+    let direct = open(&group, "").await.unwrap();
+    assert_eq!(depth(&direct).await, 2);
 }

@@ -8,7 +8,7 @@
 )]
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use bananas_core::{
 };
 use conformance_tests::fault::{Direction, Proxy, ServerProcess, ServerSpec};
 use tempfile::TempDir;
+
+mod redis_server;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -33,14 +35,7 @@ struct Server {
 impl Server {
     /// `None` where there is no redis-server, unless one must be.
     async fn start(settings: &str) -> Option<Self> {
-        let ask = Command::new("redis-server")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status();
-        if ask.is_err() {
-            let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
-            assert!(!required, "there is no redis-server in PATH");
-            println!("skipped: there is no redis-server in PATH");
+        if redis_server::is_missing() {
             return None;
         }
         let env: Arc<dyn Env> = Arc::new(TokioEnv::current());

@@ -2,7 +2,7 @@
 //! what becomes of answers that get lost.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use bananas_core::{
 };
 use conformance_tests::fault::{Direction, Proxy, ServerProcess, ServerSpec};
 use tempfile::TempDir;
+
+mod redis_server;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,11 +30,7 @@ struct Server {
 impl Server {
     /// `None` where there is no redis-server, unless one must be.
     async fn start() -> Option<Self> {
-        let mut ask = Command::new("redis-server");
-        if ask.arg("--version").stdout(Stdio::null()).status().is_err() {
-            let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
-            assert!(!required, "there is no redis-server in PATH");
-            println!("skipped: there is no redis-server in PATH");
+        if redis_server::is_missing() {
             return None;
         }
         let env: Arc<dyn Env> = Arc::new(TokioEnv::current());

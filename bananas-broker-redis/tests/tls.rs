@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use bananas_broker_redis::{RedisConfig, RedisEngine};
@@ -12,6 +11,8 @@ use bananas_core::{
 };
 use conformance_tests::fault::{Authority, ServerProcess, ServerSpec};
 use tempfile::TempDir;
+
+mod redis_server;
 
 /// What a user may do, and no more.
 const GUIDE: &str = include_str!("../../docs/guide/redis.md");
@@ -25,11 +26,7 @@ struct Server {
 impl Server {
     /// A server with the user `ada`; `None` where there is no redis-server, unless one must be.
     async fn start(rights: &[String]) -> Option<Self> {
-        let mut ask = Command::new("redis-server");
-        if ask.arg("-v").stdout(Stdio::null()).status().is_err() {
-            let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
-            assert!(!required, "there is no redis-server in PATH");
-            println!("skipped: there is no redis-server in PATH");
+        if redis_server::is_missing() {
             return None;
         }
         let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
@@ -53,6 +50,25 @@ impl Server {
         })
     }
 
+    /// A sentinel that watches this server, with a user who may do what the guide says.
+    async fn sentinel(&self) -> ServerProcess {
+        let folder = self.folder.path().join("sentinel");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (address, rights) = (self.process.address(), rights_of("watcher").join(" "));
+        let (host, port) = (address.ip(), address.port());
+        let text = format!(
+            "user watcher {rights}\nuser default off\nsentinel monitor main {host} {port} 1\n"
+        );
+        let file = folder.join("sentinel.conf");
+        std::fs::write(&file, text).unwrap();
+        let settings = "--sentinel --port 0 --tls-port {port} --tls-auth-clients no --tls-replication yes \
+            --bind 127.0.0.1 --tls-ca-cert-file ../authority.pem --tls-cert-file ../server.pem \
+            --tls-key-file ../server.key --dir {folder}";
+        let spec = ServerSpec::new("redis-server", folder).arg(file.to_str().unwrap());
+        let spec = settings.split_whitespace().fold(spec, ServerSpec::arg);
+        ServerProcess::start(&self.env, spec).await.unwrap()
+    }
+
     /// Opens a broker as `ada`, with this scheme, password and authority.
     async fn open(&self, scheme: &str, password: &str, ca: &Path) -> Result<Arc<dyn Broker>> {
         let address = self.process.address();
@@ -74,9 +90,14 @@ impl Server {
 
 /// The rights in the guide, for the namespace `shop`.
 fn rights() -> Vec<String> {
+    rights_of("bananas")
+}
+
+/// The rights of this user in the guide.
+fn rights_of(user: &str) -> Vec<String> {
     let line = GUIDE
         .lines()
-        .find_map(|line| line.strip_prefix("ACL SETUSER bananas "));
+        .find_map(|line| line.strip_prefix(&format!("ACL SETUSER {user} ")));
     let words = line.unwrap().split(' ');
     let filled = words.map(|word| word.replace("PASSWORD", "hidden-one"));
     filled
@@ -168,4 +189,38 @@ async fn a_missing_right_is_named_and_where_all_of_them_are_listed() {
         says(&error, &["docs/guide/redis.md"]);
         assert_eq!(error.kind(), ErrorKind::Auth, "{lacking}: {error}");
     }
+}
+
+#[tokio::test]
+async fn users_with_the_rights_of_the_guide_find_the_server_through_a_sentinel_by_tls() {
+    let mut rights = rights();
+    rights.extend(["+role".to_owned(), "+wait".to_owned()]);
+    let Some(server) = Server::start(&rights).await else {
+        return;
+    };
+    let sentinel = server.sentinel().await;
+    let of = async |user: &str, more: &str| {
+        let url = format!(
+            "rediss://ada:hidden-one@{}?sentinel=main&sentinel_username={user}&sentinel_password=hidden-one&ca={}{more}",
+            sentinel.address(),
+            server.folder.path().join("authority.pem").display()
+        );
+        let mut config = RedisConfig::from_url(&url)?;
+        config.namespace = "shop".to_owned();
+        let engine = RedisEngine::open(config, Arc::clone(&server.env)).await?;
+        Ok::<_, Error>(engine.broker())
+    };
+    let broker = of("watcher", "").await.unwrap();
+    publish(&broker, &server.env).await.unwrap();
+    let broker = of("watcher", "&confirm=replicas:1&timeout_ms=2000")
+        .await
+        .unwrap();
+    let error = publish(&broker, &server.env).await.unwrap_err();
+    assert!(error.to_string().contains("0 of 1 replicas"), "{error}");
+    let facts = broker.facts().await.unwrap();
+    let fact = facts.iter().find(|fact| fact.name == "sentinels").unwrap();
+    assert!(fact.value.starts_with("1 of 1 answer"), "{}", fact.value);
+    let error = of("stranger", "&timeout_ms=700").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
+    assert!(!error.to_string().contains("hidden"), "{error}");
 }

@@ -12,6 +12,7 @@ mod bench;
 mod brokers;
 mod command;
 mod conformance;
+mod nextest;
 mod root;
 mod step;
 mod test;

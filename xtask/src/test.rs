@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::brokers::Borrowed;
 use crate::command::Scope;
 use crate::conformance::{self, Record};
+use crate::nextest::Nextest;
 use crate::step::Step;
 use crate::tidy;
 
@@ -27,8 +28,7 @@ enum Runner {
 
 /// Runs the steps in order, and answers whether all of them passed.
 pub(crate) fn run(root: &Path, scope: Scope) -> Result<bool> {
-    let has_nextest = Step::new("nextest", "nextest --version").is_possible(root);
-    let runner = if has_nextest {
+    let runner = if Nextest::is_installed(root) {
         Runner::Nextest
     } else {
         println!("xtask: cargo-nextest is not installed, so `cargo test` runs the tests");
@@ -87,8 +87,7 @@ fn steps(scope: Scope, runner: Runner) -> Vec<Step> {
     let mut steps = vec![Step::new("format", "fmt --all --check")];
     match runner {
         Runner::Nextest => {
-            let tests = format!("nextest run {ALL} --no-fail-fast");
-            steps.push(Step::new("tests", &tests));
+            steps.push(Nextest::run("tests", ALL));
             steps.push(Step::new("doc examples", &format!("test {ALL} --doc")));
         }
         Runner::Cargo => {

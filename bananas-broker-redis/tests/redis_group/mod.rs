@@ -1,6 +1,6 @@
 //! A master and its replicas on the loopback address, and sentinels that watch them.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +22,7 @@ pub(crate) struct Group {
 impl Group {
     /// `None` where there is no redis-server, unless one must be.
     pub(crate) async fn start(env: &Arc<dyn Env>, replicas: usize, settings: &str) -> Option<Self> {
-        let mut ask = Command::new("redis-server");
-        ask.arg("--version").stdout(Stdio::null());
-        if ask.status().is_err() {
-            let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
-            assert!(!required, "there is no redis-server in PATH");
-            println!("skipped: there is no redis-server in PATH");
+        if crate::redis_server::is_missing() {
             return None;
         }
         let mut group = Self {

@@ -1,6 +1,7 @@
 //! [`Start`]: what starting a private server needs: ports, programs, processes, and patience.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -77,8 +78,9 @@ impl<'a> Start<'a> {
     /// A port on which nobody listens, nor on the one 10000 above.
     pub(super) fn port(&mut self) -> Result<u16> {
         let span = PORTS.end - PORTS.start;
-        // Not always from the same: two clones of the repository may be looking at the same time.
-        let first = u16::try_from(std::process::id() % u32::from(span)).unwrap_or(0);
+        // Not always from the same: others may be looking at the same time, in this process too.
+        let chance = RandomState::new().build_hasher().finish();
+        let first = u16::try_from(chance % u64::from(span)).unwrap_or(0);
         for step in 0..span {
             let port = PORTS.start + (first + step) % span;
             let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();

@@ -18,20 +18,20 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::brokers::Borrowed;
-use crate::step::Step;
+use crate::nextest::Nextest;
 use crate::tidy::Tree;
 
 /// The variable by which the suite is told where to leave its record.
 pub(crate) const VARIABLE: &str = "BANANAS_CONFORMANCE_REPORT";
 
 /// The tests that leave a record, with the selection of packages and features that all steps share.
-const TESTS: &str = "nextest run --workspace --all-features --no-fail-fast -E \
+const TESTS: &str = "--workspace --all-features -E \
                      test(/::(broker|ledger|store|split)::(smoke|core|fault)::/)";
 
 /// Runs the suite on every backend and writes the page.
 pub(crate) fn run(root: &Path) -> Result<bool> {
     let record = fresh_record(root)?;
-    let mut step = Step::new("conformance", TESTS);
+    let mut step = Nextest::run("conformance", TESTS);
     step.environment.push((VARIABLE.to_owned(), record));
     let borrowed = Borrowed::all(root)?;
     step.environment.extend(Borrowed::variables(&borrowed));

@@ -5,7 +5,7 @@ use super::finding::Finding;
 use super::tree::Tree;
 
 /// What may stand at the root beside the crates.
-const ROOT: [&str; 19] = [
+const ROOT: [&str; 20] = [
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
@@ -24,6 +24,7 @@ const ROOT: [&str; 19] = [
     ".ci",
     ".github",
     ".cargo",
+    ".config",
     ".gitignore",
 ];
 

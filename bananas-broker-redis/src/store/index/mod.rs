@@ -47,10 +47,8 @@ impl JobIndex for RedisStore {
     }
 
     async fn watch(&self, wait: Duration) -> Result<()> {
-        let wire = self.shared.wire();
-        wire.check_open()?;
-        self.shared.watchers.changed(wait).await;
-        Ok(wire.check_open()?)
+        self.shared.wire().check_open()?;
+        Ok(self.shared.watchers.changed(wait).await?)
     }
 
     async fn alter(&self, ids: &[JobId], alteration: Alteration) -> Result<Vec<Altered>> {

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::connection::Dialer;
 use crate::ear::Ear;
+use crate::error::Error;
 use crate::keys;
 use crate::link::reconnecting;
 
@@ -38,8 +39,8 @@ impl Watchers {
     }
 
     /// Waits until something may have changed, at most so long. A watch that began before the connection was
-    /// there ends when it is, for it may have missed something.
-    pub(crate) async fn changed(&self, wait: Duration) {
+    /// there ends when it is, for it may have missed something. Fails when all watches were ended.
+    pub(crate) async fn changed(&self, wait: Duration) -> Result<(), Error> {
         let hall = &self.0;
         let changed = hall.changed.notified();
         let until = hall.env.monotonic() + wait;
@@ -56,6 +57,10 @@ impl Watchers {
         };
         // Changed or not, the wait is over.
         hall.env.until(until, over).await.unwrap_or_default();
+        match *hall.ended.borrow() {
+            true => Err(Error::Closed { sent: false }),
+            false => Ok(()),
+        }
     }
 
     /// Ends all watches.
