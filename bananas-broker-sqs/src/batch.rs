@@ -1,5 +1,6 @@
 //! One request with up to ten items, and the answer to each of them.
 
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
     DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry,
@@ -78,30 +79,29 @@ async fn make(shared: &Shared, lane: &Lane, entries: &[Entry]) -> Result<Made, E
     let url = url.map_err(Error::before_sending)?;
     let bytes = entries.iter().map(Entry::bytes).sum();
     let numbered = entries.iter().enumerate();
-    let client = shared.wire.client();
     match lane.operation {
         Operation::Delete => {
-            let request = client.delete_message_batch().queue_url(url);
-            let request = request.set_entries(built(numbered, deletion));
-            let call = shared
-                .wire
-                .call(lane.operation, bytes, Box::pin(request.send()));
-            let answer = call.await?;
+            let entries = built(numbered, deletion);
+            let make = |client: Client| {
+                let request = client.delete_message_batch().queue_url(&url);
+                Box::pin(request.set_entries(entries.clone()).send())
+            };
+            let answer = shared.wire.repeat(lane.operation, bytes, make).await?;
             let done = answer.successful.into_iter().map(|done| done.id);
             Ok((done.collect(), answer.failed))
         }
         Operation::ChangeVisibility => {
-            let request = client.change_message_visibility_batch().queue_url(url);
-            let request = request.set_entries(built(numbered, hiding));
-            let call = shared
-                .wire
-                .call(lane.operation, bytes, Box::pin(request.send()));
-            let answer = call.await?;
+            let entries = built(numbered, hiding);
+            let make = |client: Client| {
+                let request = client.change_message_visibility_batch().queue_url(&url);
+                Box::pin(request.set_entries(entries.clone()).send())
+            };
+            let answer = shared.wire.repeat(lane.operation, bytes, make).await?;
             let done = answer.successful.into_iter().map(|done| done.id);
             Ok((done.collect(), answer.failed))
         }
         Operation::Send | Operation::Receive | Operation::Other => {
-            let request = client.send_message_batch().queue_url(url);
+            let request = shared.wire.client().send_message_batch().queue_url(url);
             let request = request.set_entries(built(numbered, sending));
             let call = shared
                 .wire

@@ -3,34 +3,53 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_sqs::config::{
+    BehaviorVersion, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bananas_core::Env;
+use futures::future::{Either, select, select_ok};
 
 use crate::config::SqsConfig;
 use crate::error::Error;
+use crate::held::lock;
 use crate::requests::{Meter, Operation};
+
+/// An answer that is owed for longer makes its connection suspect, and all that were opened with it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Makes requests, one connection for each that is under way.
 ///
 /// The library neither retries nor measures time: a publish must not be sent twice behind the caller's back, and
-/// a dead line would keep it for ever.
+/// a dead line would keep it for ever. Nor does it know that the connections it keeps for later are as dead as the
+/// one that has just shown to be: when an answer is late, later requests get new connections.
 pub(crate) struct Wire {
-    client: Client,
+    line: Mutex<Line>,
+    loaded: SdkConfig,
     env: Arc<dyn Env>,
     url: String,
     timeout: Duration,
     pub(crate) meter: Meter,
+}
+
+/// Connections that were opened in the same period.
+#[derive(Clone)]
+struct Line {
+    client: Client,
+    /// Which period it is.
+    number: u64,
 }
 
 impl fmt::Debug for Wire {
@@ -43,12 +62,8 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     pub(crate) async fn open(config: &SqsConfig, env: Arc<dyn Env>) -> Self {
-        // One provider of cryptography in the whole program, and it is ring.
-        let http = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(connections())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -64,7 +79,11 @@ impl Wire {
         }
         let loaded = loader.load().await;
         Self {
-            client: Client::new(&loaded),
+            line: Mutex::new(Line {
+                client: Client::new(&loaded),
+                number: 0,
+            }),
+            loaded,
             env,
             url: config.shown_url(),
             timeout: config.timeout,
@@ -72,8 +91,43 @@ impl Wire {
         }
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn client(&self) -> Client {
+        lock(&self.line).client.clone()
+    }
+
+    /// Later requests get new connections, unless somebody has seen to that since this period.
+    fn renew(&self, number: u64) {
+        let mut line = lock(&self.line);
+        if line.number == number {
+            let loaded = self.loaded.to_builder().http_client(connections());
+            *line = Line {
+                client: Client::new(&loaded.build()),
+                number: number + 1,
+            };
+        }
+    }
+
+    /// Makes a request that does the same if it is made twice: once more by a new connection when the answer is
+    /// late. The first answer that is no error counts.
+    pub(crate) async fn repeat<T, E, F>(
+        &self,
+        operation: Operation,
+        bytes: usize,
+        make: impl Fn(Client) -> F,
+    ) -> Result<T, Error>
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let number = lock(&self.line).number;
+        let first = Box::pin(self.call(operation, bytes, make(self.client())));
+        let first = match select(first, self.env.sleep(PATIENCE)).await {
+            Either::Left((answer, _)) => return answer,
+            Either::Right(((), first)) => first,
+        };
+        self.renew(number);
+        let second = Box::pin(self.call(operation, bytes, make(self.client())));
+        select_ok([first, second]).await.map(|(answer, _)| answer)
     }
 
     /// Makes a request that carries so many bytes. The futures of the library are large and come in a box.
@@ -102,7 +156,18 @@ impl Wire {
     {
         self.meter.count(operation, bytes);
         let within = wait + self.timeout;
-        match self.env.within(within, request).await {
+        let number = lock(&self.line).number;
+        let deadline = self.env.monotonic() + within;
+        let mut request = pin!(request);
+        let soon = self.env.within(wait + PATIENCE, request.as_mut()).await;
+        let answer = match soon {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                self.renew(number);
+                self.env.until(deadline, request).await
+            }
+        };
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Error::of(&self.url, &error)),
             Err(_) => Err(Error::Silence {
@@ -116,4 +181,12 @@ impl Wire {
     pub(crate) fn wrong_answer(&self) -> Error {
         Error::WrongAnswer(self.url.clone())
     }
+}
+
+/// A place for connections, with none in it yet.
+fn connections() -> SharedHttpClient {
+    // One provider of cryptography in the whole program, and it is ring.
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }

@@ -144,6 +144,11 @@ impl Credit {
         }
     }
 
+    /// How many were taken beyond the limit.
+    pub(crate) fn excess(&self) -> usize {
+        lock(&self.used).len().saturating_sub(self.limit)
+    }
+
     /// How many more may be taken beside those that are `asked` for already; if none, when the first lease ends.
     pub(crate) fn room(&self, asked: usize, now: Tick) -> Result<usize, Option<Tick>> {
         let mut used = lock(&self.used);

@@ -18,7 +18,7 @@ use bananas_core::{
     Status, TokioEnv,
 };
 use bytes::Bytes;
-use conformance_tests::fault::ServerProcess;
+use conformance_tests::fault::{Proxy, ServerProcess};
 use serde_json::Value;
 use sqs_proxy::{Fault, SqsProxy};
 use tempfile::TempDir;
@@ -507,4 +507,54 @@ async fn a_key_is_the_group_that_the_server_is_fair_by() {
     let sent = rig.proxy.seen("SendMessageBatch");
     let group = &sent.last().unwrap().body["Entries"][0]["MessageGroupId"];
     assert_eq!(group, "tenant-7");
+}
+
+#[tokio::test]
+async fn connections_that_go_silent_hold_up_neither_a_consumer_nor_an_ack() {
+    let env: Arc<dyn Env> = Arc::new(TokioEnv::current());
+    let Some((server, _private)) = server(&env).await else {
+        return;
+    };
+    let line = Proxy::start(&env, server).unwrap();
+    let open = async |address: SocketAddr| {
+        let url = format!("sqs://KEY:SECRET@{address}?region=us-east-1");
+        let mut config = SqsConfig::from_url(&url).unwrap();
+        config.namespace = format!("silent{}", std::process::id());
+        // Whoever waits for it waits in vain.
+        config.timeout = 10 * WAIT;
+        SqsBroker::open(config, Arc::clone(&env)).await.unwrap()
+    };
+    let (behind, beside) = (open(line.address()).await, open(server).await);
+    let queue = QueueName::new("silent").unwrap();
+    let ensured = behind.ensure(&[QueueSpec::new(queue.clone())]).await;
+    ensured.unwrap();
+    let publish = async || {
+        let message = RawMessage::new(env.job_id(), Bytes::from("body"));
+        let queue = queue.clone();
+        let answers = beside.publish(vec![Publish { queue, message }]).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    };
+    publish().await;
+    let mut consumer = behind
+        .consume(ConsumerSpec::new(queue.clone()))
+        .await
+        .unwrap();
+    let first = consumer.reserve(1, WAIT).await.unwrap();
+    // A request waits at the server, whose answer never comes.
+    let nothing = consumer.reserve(1, Duration::from_millis(100)).await;
+    assert_eq!(nothing.unwrap().len(), 0);
+    line.strand();
+    let settle = Settle {
+        receipt: first.first().unwrap().receipt.clone(),
+        settlement: Settlement::Ack,
+    };
+    let settled = env.within(WAIT, behind.settle(vec![settle])).await;
+    assert_eq!(settled.unwrap().remove(0).unwrap(), Settled::Done);
+    publish().await;
+    let mut second = consumer.reserve(1, WAIT).await.unwrap();
+    if second.is_empty() {
+        // It was handed to the request that is lost, for half a minute.
+        second = consumer.reserve(1, 2 * WAIT).await.unwrap();
+    }
+    assert_eq!(second.len(), 1);
 }

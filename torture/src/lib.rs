@@ -17,6 +17,8 @@ mod load;
 mod luck;
 mod nemesis;
 mod report;
+#[path = "../../conformance-tests/tests/sqs_server/mod.rs"]
+mod sqs_server;
 mod target;
 mod witness;
 mod work;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use conformance_tests::fault::Proxy;
 use conformance_tests::judge::{Micros, Name, What};
 use rustix::process::Signal;
 
@@ -14,6 +15,9 @@ use crate::target::Kind;
 /// The longest that a server which is restarted stays away beyond its own end and start.
 const AWAY: Duration = Duration::from_millis(500);
 
+/// The longest that a server cannot be reached.
+const UNREACHABLE: Duration = Duration::from_secs(3);
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Fault {
@@ -21,6 +25,9 @@ pub(crate) enum Fault {
     Restart,
     /// The connections of one worker process, by turns of all, go silent for ever; new ones work.
     HalfOpen,
+    /// The connections of one worker process, by turns of all, are cut, and new ones are refused for up to three
+    /// seconds.
+    Cut,
     /// A worker process is killed, and another started in its place.
     Kill,
     /// A worker process is stopped, and goes on only when the run is over. This must be found: it shows that a
@@ -55,6 +62,7 @@ impl Fault {
         match self {
             Self::Restart => "restart",
             Self::HalfOpen => "half_open",
+            Self::Cut => "cut",
             Self::Kill => "kill",
             Self::Hang => "hang",
         }
@@ -63,7 +71,8 @@ impl Fault {
     /// Whether a broker of this kind can suffer it.
     pub(crate) fn concerns(self, kind: Kind) -> bool {
         match self {
-            Self::Restart | Self::HalfOpen => kind.has_server(),
+            Self::Restart => kind.has_server() && kind.outlives_restarts(),
+            Self::HalfOpen | Self::Cut => kind.has_server(),
             Self::Kill | Self::Hang => true,
         }
     }
@@ -96,11 +105,22 @@ impl Nemesis {
         let all = 0..ground.fleet.ships().len();
         let one = self.luck.one_of(all.len());
         let is_even = round.is_multiple_of(2);
+        let some = || {
+            if is_even {
+                vec![one]
+            } else {
+                all.clone().collect()
+            }
+        };
         let (text, struck) = match fault {
             Fault::Restart => (self.restart(is_even, ground).await?, all.collect()),
             Fault::HalfOpen => {
-                let struck: Vec<usize> = if is_even { vec![one] } else { all.collect() };
+                let struck = some();
                 (strand(&struck, ground)?, struck)
+            }
+            Fault::Cut => {
+                let struck = some();
+                (self.cut(&struck, ground).await?, struck)
             }
             Fault::Kill => {
                 ground.fleet.replace(one).await?;
@@ -152,13 +172,33 @@ impl Nemesis {
         server.start_again().await?;
         Ok(format!("the server was {how} and started again"))
     }
+
+    async fn cut(&mut self, struck: &[usize], ground: &Ground) -> anyhow::Result<String> {
+        let away = self.luck.below(u64::try_from(UNREACHABLE.as_millis())?);
+        for place in struck {
+            let proxy = proxy(ground, *place)?;
+            proxy.refuse_new();
+            proxy.cut();
+        }
+        ground.env.sleep(Duration::from_millis(away)).await;
+        for place in struck {
+            proxy(ground, *place)?.accept_new()?;
+        }
+        let count = struck.len();
+        Ok(format!("the connections of {count} are cut for {away} ms"))
+    }
+}
+
+/// The way of the worker process at this place to the server.
+fn proxy(ground: &Ground, place: usize) -> anyhow::Result<&Proxy> {
+    let ship = ground.fleet.ships().get(place);
+    let proxy = ship.and_then(|ship| ship.proxy.as_ref());
+    proxy.context("there is nothing between worker and server")
 }
 
 fn strand(struck: &[usize], ground: &Ground) -> anyhow::Result<String> {
     for place in struck {
-        let ship = ground.fleet.ships().get(*place);
-        let proxy = ship.and_then(|ship| ship.proxy.as_ref());
-        let proxy = proxy.context("there is nothing between worker and server")?;
+        let proxy = proxy(ground, *place)?;
         // Only now the server hears of the connections that were left since the last time.
         proxy.heal()?;
         proxy.strand();

@@ -11,10 +11,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bananas::nats::{NatsConfig, NatsEngine};
 use bananas::redis::{RedisConfig, RedisEngine};
-use bananas::{Count, Depth, Env, QueueName, Track};
+use bananas::sqs::{SqsBroker, SqsConfig};
+use bananas::{Broker, Count, Depth, Env, QueueName, Track};
 use conformance_tests::fault::{ServerProcess, ServerSpec};
 
 use crate::args::Plan;
+use crate::sqs_server;
 use crate::work::QUEUE;
 
 /// The beginning of all that a run has on a server.
@@ -32,6 +34,11 @@ pub(crate) enum Kind {
     /// The NATS server of the path, with JetStream; its jobs are recorded in a file. It should be 2.12 or newer: one
     /// of 2.9 that is killed keeps remains of what was acknowledged, which count as not settled.
     Nats,
+    /// Standard queues of an emulator of Amazon SQS, whose state is in memory: it is not restarted. Jobs are recorded
+    /// in a file.
+    Sqs,
+    /// The same with FIFO queues.
+    SqsFifo,
 }
 
 /// Where jobs are recorded.
@@ -69,6 +76,8 @@ impl Kind {
             Self::Sqlite => "sqlite",
             Self::Redis => "redis",
             Self::Nats => "nats",
+            Self::Sqs => "sqs",
+            Self::SqsFifo => "sqs-fifo",
         }
     }
 
@@ -77,11 +86,26 @@ impl Kind {
         self != Self::Sqlite
     }
 
+    /// Whether what the server has confirmed is there after its end.
+    pub(crate) fn outlives_restarts(self) -> bool {
+        !matches!(self, Self::Sqs | Self::SqsFifo)
+    }
+
     /// Where jobs are recorded if that is asked for.
     pub(crate) fn store(self, asked: StoreKind) -> StoreKind {
         match self {
             Self::Sqlite | Self::Redis => asked,
-            Self::Nats => StoreKind::Sqlite,
+            Self::Nats | Self::Sqs | Self::SqsFifo => StoreKind::Sqlite,
+        }
+    }
+
+    /// The URL of the server at this address.
+    fn url(self, address: SocketAddr) -> String {
+        let emulator = |kind| format!("sqs://KEY:SECRET@{address}?region=us-east-1&kind={kind}");
+        match self {
+            Self::Sqs => emulator("standard"),
+            Self::SqsFifo => emulator("fifo"),
+            Self::Sqlite | Self::Redis | Self::Nats => format!("{}://{address}", self.name()),
         }
     }
 
@@ -91,12 +115,21 @@ impl Kind {
             Self::Sqlite | Self::Redis => Duration::from_secs(5),
             // A heartbeat comes every 2 s, and a lease goes on for 15 s.
             Self::Nats => Duration::from_secs(15),
+            // A request that waits at the server for a second is given up after ten more.
+            Self::Sqs | Self::SqsFifo => Duration::from_secs(15),
         }
+    }
+
+    async fn serve(self, env: &Arc<dyn Env>, folder: &Path) -> anyhow::Result<ServerProcess> {
+        if !self.outlives_restarts() {
+            return Ok(sqs_server::start(env, folder).await?);
+        }
+        Ok(ServerProcess::start(env, self.spec(folder)?).await?)
     }
 
     fn spec(self, folder: &Path) -> anyhow::Result<ServerSpec> {
         let (program, settings) = match self {
-            Self::Sqlite => bail!("sqlite has no server"),
+            Self::Sqlite | Self::Sqs | Self::SqsFifo => bail!("{} has none", self.name()),
             Self::Redis => (
                 "redis-server",
                 "--port {port} --bind 127.0.0.1 --daemonize no --dir {folder} \
@@ -113,7 +146,7 @@ impl Kind {
         Ok(match self {
             // An empty argument, which switches snapshots off.
             Self::Redis => spec.arg("--save").arg(""),
-            Self::Sqlite | Self::Nats => spec,
+            _ => spec,
         })
     }
 }
@@ -128,8 +161,7 @@ impl Target {
         let kind = plan.broker;
         let mut server = None;
         if kind.has_server() {
-            let spec = kind.spec(&folder.join("server"))?;
-            server = Some(ServerProcess::start(env, spec).await?);
+            server = Some(kind.serve(env, &folder.join("server")).await?);
         }
         Ok(Self {
             kind,
@@ -149,7 +181,7 @@ impl Target {
     pub(crate) fn config(&self, through: Option<SocketAddr>, concurrency: u32) -> String {
         let file = format!("sqlite://{}", self.folder.join("store.db").display());
         let broker = match through {
-            Some(address) => format!("{}://{address}", self.kind.name()),
+            Some(address) => self.kind.url(address),
             None => file.clone(),
         };
         let store = match self.store {
@@ -174,6 +206,12 @@ impl Target {
         }
         let broker = match self.kind {
             Kind::Sqlite => return Ok(0),
+            Kind::Sqs | Kind::SqsFifo => {
+                let mut config = SqsConfig::from_url(&self.kind.url(address))?;
+                NAMESPACE.clone_into(&mut config.namespace);
+                let broker = SqsBroker::open(config, Arc::clone(env)).await?;
+                broker as Arc<dyn Broker>
+            }
             Kind::Redis => {
                 let mut config = RedisConfig::from_url(&format!("redis://{address}"))?;
                 NAMESPACE.clone_into(&mut config.namespace);

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bananas_core::{ConsumerSpec, Delivery, Receipt, Tick};
+use futures::future::{Either, select};
 use tokio::sync::Notify;
 
 use super::receive::{Taken, receive};
 use super::settle::{self, GRACE};
+use crate::connection::PATIENCE;
 use crate::error::Error;
 use crate::gather::BATCH;
 use crate::held::{Credit, lock};
@@ -67,6 +69,8 @@ struct State {
     last: Last,
     failure: Option<Error>,
     failures: u32,
+    /// How many requests were answered.
+    answered: u64,
     stopped: bool,
     /// Whether a task looks after what is kept for nobody.
     watched: bool,
@@ -86,6 +90,7 @@ impl Poller {
                 last: Last::Some,
                 failure: None,
                 failures: 0,
+                answered: 0,
                 stopped: false,
                 watched: false,
             }),
@@ -162,19 +167,43 @@ impl Poller {
         let hide = (self.spec.lease + GRACE).min(self.shared.handover);
         let sent = self.now();
         let queue = &self.spec.queue;
-        let answer = receive(&self.shared, queue, messages, (wait, hide)).await;
+        let answered = lock(&self.state).answered;
+        let receiving = receive(&self.shared, queue, messages, (wait, hide));
+        let late = self.shared.env.sleep(wait + PATIENCE);
+        let (answer, asked) = match select(Box::pin(receiving), late).await {
+            Either::Left((answer, _)) => (answer, messages),
+            Either::Right(((), receiving)) => {
+                // Another one may be made in its place, by a connection that is not as dead as this one may be.
+                self.is_late(messages);
+                (receiving.await, 0)
+            }
+        };
         let answer = match answer {
             Ok(taken) => Ok(self.lease(taken, sent, hide).await),
             Err(error) => Err(error),
         };
-        let given_back = self.arrived(messages, answer);
+        let given_back = match answer {
+            // Another one was answered since: it was the connection.
+            Err(_) if asked == 0 && lock(&self.state).answered != answered => Vec::new(),
+            answer => self.arrived(asked, answer),
+        };
         self.news.notify_one();
         if !given_back.is_empty() {
             self.give_back_now(given_back).await;
         }
     }
 
-    /// Notes what a request for so many messages brought; what is to be given back.
+    /// Notes that a request for so many messages may never be answered.
+    fn is_late(&self, messages: usize) {
+        let mut state = lock(&self.state);
+        state.requests -= 1;
+        state.asked -= messages;
+        state.last = Last::Some;
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// Notes what a request for so many messages brought, none where it was given up; what is to be given back.
     fn arrived(
         self: &Arc<Self>,
         messages: usize,
@@ -182,12 +211,15 @@ impl Poller {
     ) -> Vec<Delivery> {
         let mut given_back = Vec::new();
         let mut state = lock(&self.state);
-        state.requests -= 1;
-        state.asked -= messages;
+        if messages > 0 {
+            state.requests -= 1;
+            state.asked -= messages;
+        }
         match answer {
-            Ok(deliveries) => {
+            Ok(mut deliveries) => {
                 let came = deliveries.len();
                 state.failures = 0;
+                state.answered += 1;
                 // The server often brings a little less than there is.
                 state.last = match came {
                     0 => Last::Nothing,
@@ -202,6 +234,9 @@ impl Poller {
                 if state.stopped || !is_open {
                     given_back = deliveries;
                 } else {
+                    // Two may have been asked for the same room, when one was late.
+                    let kept = came.saturating_sub(self.credit.excess());
+                    given_back = deliveries.split_off(kept);
                     state.ready.extend(deliveries);
                 }
             }

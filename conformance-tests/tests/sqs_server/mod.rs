@@ -9,7 +9,10 @@ use conformance_tests::fault::{ServerProcess, ServerSpec};
 const PROGRAM: &str = "moto_server";
 
 /// Starts it so that its threads do not disturb each other.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sqs_server/serve.py");
+const SCRIPT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../conformance-tests/tests/sqs_server/serve.py"
+);
 
 /// Where moto's own program is, and the Python that has it beside it: in the PATH, or where `cargo xtask brokers up sqs` has put it.
 pub(crate) fn program() -> Option<PathBuf> {
@@ -22,9 +25,10 @@ pub(crate) fn program() -> Option<PathBuf> {
 /// What xtask has installed beside the other output of the compiler.
 fn installed() -> Vec<PathBuf> {
     let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe.ancestors().nth(3).map(Path::to_owned);
-    let programs = target.unwrap_or_default().join("brokers/programs");
-    let Ok(entries) = programs.read_dir() else {
+    let mut folders = exe
+        .ancestors()
+        .map(|folder| folder.join("brokers/programs"));
+    let Some(entries) = folders.find_map(|programs| programs.read_dir().ok()) else {
         return Vec::new();
     };
     let programs = entries.filter_map(|entry| Some(entry.ok()?.path().join("bin").join(PROGRAM)));

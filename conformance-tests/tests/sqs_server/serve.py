@@ -1,7 +1,8 @@
 """Serves moto's SQS as its own command does, one request after the other.
 
 Threads of moto that receive at the same time hand out one message twice, and one that deletes forgets what another
-adds meanwhile. Here none of them is alone with a queue. It also saves moto from counting all messages for each one.
+adds meanwhile. Here each of them is alone with a queue. It also saves moto from counting all messages for each one,
+and connections stay open after an answer, as those to Amazon do.
 """
 
 import sys
@@ -10,6 +11,7 @@ import time
 
 from moto.server import main
 from moto.sqs.models import SQSBackend
+from werkzeug.serving import WSGIRequestHandler
 
 PAUSE = 0.02
 
@@ -48,6 +50,7 @@ for name in (
 ):
     setattr(SQSBackend, name, alone(getattr(SQSBackend, name)))
 SQSBackend.receive_message = receive_in_turns(SQSBackend.receive_message)
+WSGIRequestHandler.protocol_version = "HTTP/1.1"
 SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 
 main(sys.argv[1:])
