@@ -173,6 +173,19 @@ async fn a_retry_beyond_the_broker_waits_in_the_store_and_counts_its_attempt() {
 }
 
 #[tokio::test]
+async fn a_job_that_expires_while_it_waits_in_the_store_never_runs_again() {
+    let case = Case::open().await;
+    let mut job = case.job(Track::None, Duration::ZERO);
+    job.expires_at = Some(case.clock.now() + HOUR * 2);
+    case.enqueue(job).await;
+    let claimed = case.next().await.remove(0);
+    case.settle(claimed, case.retry_in(HOUR * 3)).await;
+    case.clock.advance(HOUR * 3);
+    assert!(case.next().await.is_empty());
+    assert_eq!(case.kept().await.0, 0);
+}
+
+#[tokio::test]
 async fn a_release_beyond_the_broker_waits_in_the_store_and_uses_no_attempt() {
     let case = Case::open().await;
     case.enqueue(case.job(Track::None, Duration::ZERO)).await;

@@ -90,6 +90,8 @@ impl Shared {
                 .of(&claimed.job.queue)
                 .encode(&claimed.job)?,
         };
-        Ok(record_of(claimed, outcome, body, now))
+        let mut record = record_of(claimed, outcome, body, now);
+        record.standing.expires_at = claimed.job.expires_at;
+        Ok(record)
     }
 }
