@@ -41,11 +41,15 @@ impl Raw {
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
         let consuming = connections[1].create_channel().await?;
+        let mut arguments = FieldTable::default();
         let kind = match kind {
             QueueType::Quorum => "quorum",
-            QueueType::Classic => "classic",
+            QueueType::Classic => {
+                // As ours have: levels cost the server time.
+                arguments.insert("x-max-priority".into(), AMQPValue::LongInt(10));
+                "classic"
+            }
         };
-        let mut arguments = FieldTable::default();
         let kind = AMQPValue::LongString(kind.into());
         arguments.insert("x-queue-type".into(), kind);
         consuming
