@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bananas::amqp::{AmqpBroker, AmqpConfig};
 use bananas::nats::{NatsConfig, NatsEngine};
 use bananas::redis::{RedisConfig, RedisEngine};
-use bananas::{Count, Depth, Env, QueueName, Track};
+use bananas::{Broker, Count, Depth, Env, QueueName, Track};
 use conformance_tests::fault::{ServerProcess, ServerSpec};
 
 use crate::args::Plan;
@@ -19,6 +20,9 @@ use crate::work::QUEUE;
 
 /// The beginning of all that a run has on a server.
 const NAMESPACE: &str = "torture";
+
+/// Runs a RabbitMQ node.
+const RABBITMQ: &str = include_str!("../../conformance-tests/servers/rabbitmq.sh");
 
 /// A kind of broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,6 +36,10 @@ pub(crate) enum Kind {
     /// The NATS server of the path, with JetStream; its jobs are recorded in a file. It should be 2.12 or newer: one
     /// of 2.9 that is killed keeps remains of what was acknowledged, which count as not settled.
     Nats,
+    /// A RabbitMQ node with quorum queues; its jobs are recorded in a file.
+    Rabbitmq,
+    /// The same with classic queues.
+    RabbitmqClassic,
 }
 
 /// Where jobs are recorded.
@@ -69,6 +77,17 @@ impl Kind {
             Self::Sqlite => "sqlite",
             Self::Redis => "redis",
             Self::Nats => "nats",
+            Self::Rabbitmq => "rabbitmq",
+            Self::RabbitmqClassic => "rabbitmq-classic",
+        }
+    }
+
+    /// Where clients find it at this address.
+    fn url(self, address: SocketAddr) -> String {
+        match self {
+            Self::Sqlite | Self::Redis | Self::Nats => format!("{}://{address}", self.name()),
+            Self::Rabbitmq => format!("amqp://guest:guest@{address}/%2f"),
+            Self::RabbitmqClassic => format!("amqp://guest:guest@{address}/%2f?queues=classic"),
         }
     }
 
@@ -81,7 +100,7 @@ impl Kind {
     pub(crate) fn store(self, asked: StoreKind) -> StoreKind {
         match self {
             Self::Sqlite | Self::Redis => asked,
-            Self::Nats => StoreKind::Sqlite,
+            Self::Nats | Self::Rabbitmq | Self::RabbitmqClassic => StoreKind::Sqlite,
         }
     }
 
@@ -91,6 +110,8 @@ impl Kind {
             Self::Sqlite | Self::Redis => Duration::from_secs(5),
             // A heartbeat comes every 2 s, and a lease goes on for 15 s.
             Self::Nats => Duration::from_secs(15),
+            // A call waits for 10 s, and a heartbeat comes every 20 s.
+            Self::Rabbitmq | Self::RabbitmqClassic => Duration::from_secs(15),
         }
     }
 
@@ -103,6 +124,7 @@ impl Kind {
                  --appendonly yes --appendfsync always",
             ),
             Self::Nats => ("nats-server", "-a 127.0.0.1 -p {port} -js -sd {folder}"),
+            Self::Rabbitmq | Self::RabbitmqClassic => return Ok(rabbitmq(folder)),
         };
         let mut ask = Command::new(program);
         ask.arg("--version").stdout(Stdio::null());
@@ -113,9 +135,21 @@ impl Kind {
         Ok(match self {
             // An empty argument, which switches snapshots off.
             Self::Redis => spec.arg("--save").arg(""),
-            Self::Sqlite | Self::Nats => spec,
+            _ => spec,
         })
     }
+}
+
+/// A node of its own. It starts slowly, and all the slower on a machine that is busy.
+fn rabbitmq(folder: &Path) -> ServerSpec {
+    ServerSpec::new("sh", folder)
+        .arg("-c")
+        .arg(RABBITMQ)
+        .variable("PORT", "{port}")
+        .variable("FOLDER", "{folder}")
+        .variable("LOGIN", "guest")
+        .variable("PASSWORD", "guest")
+        .deadline(Duration::from_mins(4))
 }
 
 impl Target {
@@ -149,7 +183,7 @@ impl Target {
     pub(crate) fn config(&self, through: Option<SocketAddr>, concurrency: u32) -> String {
         let file = format!("sqlite://{}", self.folder.join("store.db").display());
         let broker = match through {
-            Some(address) => format!("{}://{address}", self.kind.name()),
+            Some(address) => self.kind.url(address),
             None => file.clone(),
         };
         let store = match self.store {
@@ -172,17 +206,23 @@ impl Target {
         if self.store == StoreKind::Own && self.track == Track::Full {
             return Ok(0);
         }
-        let broker = match self.kind {
+        let url = self.kind.url(address);
+        let broker: Arc<dyn Broker> = match self.kind {
             Kind::Sqlite => return Ok(0),
             Kind::Redis => {
-                let mut config = RedisConfig::from_url(&format!("redis://{address}"))?;
+                let mut config = RedisConfig::from_url(&url)?;
                 NAMESPACE.clone_into(&mut config.namespace);
                 RedisEngine::open(config, Arc::clone(env)).await?.broker()
             }
             Kind::Nats => {
-                let mut config = NatsConfig::from_url(&format!("nats://{address}"))?;
+                let mut config = NatsConfig::from_url(&url)?;
                 NAMESPACE.clone_into(&mut config.namespace);
                 NatsEngine::open(config, Arc::clone(env)).await?.broker()
+            }
+            Kind::Rabbitmq | Kind::RabbitmqClassic => {
+                let mut config = AmqpConfig::from_url(&url)?;
+                NAMESPACE.clone_into(&mut config.namespace);
+                Arc::new(AmqpBroker::open(config, Arc::clone(env)).await?)
             }
         };
         let admin = broker.admin().context("the broker counts nothing")?;
