@@ -39,6 +39,8 @@ pub(crate) struct Desk {
 struct State {
     buffer: VecDeque<Arrived>,
     held: HashMap<u64, Held>,
+    /// No lease is over before, where one is held.
+    first_end: Option<Tick>,
     next: u64,
     /// How many deliveries a reserve that waits would take.
     demand: Option<usize>,
@@ -83,8 +85,8 @@ pub(crate) struct Ending {
 /// What the pump should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Let so many deliveries come.
-    Take(usize),
+    /// Let so many deliveries come; there is room for some more.
+    Take { more: usize, room: usize },
     /// Leave it as it is, at most until then.
     Wait(Option<Tick>),
     /// Let nothing come, and give back what came unasked.
@@ -177,6 +179,7 @@ impl Desk {
             is_ending: false,
         };
         state.held.insert(number, held);
+        state.ends_at(until);
         let token = Token {
             client: self.client,
             consumer: self.id,
@@ -262,7 +265,7 @@ impl Desk {
                 let room = self.credit().saturating_sub(state.out());
                 match room.min(max.saturating_sub(state.buffer.len())) {
                     0 => Need::Wait(None),
-                    more => Need::Take(more),
+                    more => Need::Take { more, room },
                 }
             }
             None if now < state.rest_until => Need::Wait(Some(state.rest_until)),
@@ -278,16 +281,21 @@ impl Desk {
     /// Takes out the deliveries whose lease is over and that nobody is settling.
     pub(crate) fn lapsed(&self, now: Tick) -> Vec<(Arc<Session>, u64)> {
         let mut state = self.state();
+        // Not each time: it looks at every one of them.
+        if state.first_end.is_none_or(|end| now < end) {
+            return Vec::new();
+        }
         let lapsed = |held: &Held| held.until <= now && !held.is_ending;
         let lapsed = state.held.extract_if(|_, held| lapsed(held));
-        lapsed.map(|(_, held)| (held.session, held.tag)).collect()
+        let lapsed = lapsed.map(|(_, held)| (held.session, held.tag)).collect();
+        let held = state.held.values().filter(|held| !held.is_ending);
+        state.first_end = held.map(|held| held.until).min();
+        lapsed
     }
 
-    /// When the next lease is over.
+    /// When the next lease is over, or a little earlier.
     pub(crate) fn next_end(&self) -> Option<Tick> {
-        let state = self.state();
-        let held = state.held.values().filter(|held| !held.is_ending);
-        held.map(|held| held.until).min()
+        self.state().first_end
     }
 
     /// Begins to settle a delivery; `None` when its lease is lost.
@@ -312,9 +320,13 @@ impl Desk {
 
     /// A settlement came to nothing: the delivery is held as before.
     pub(crate) fn hold_on(&self, number: u64) {
-        if let Some(held) = self.state().held.get_mut(&number) {
+        let mut state = self.state();
+        if let Some(held) = state.held.get_mut(&number) {
             held.is_ending = false;
+            let until = held.until;
+            state.ends_at(until);
         }
+        drop(state);
         self.pump.notify_one();
     }
 
@@ -342,13 +354,12 @@ impl Desk {
             return Err(Error::LeaseTotal { asked, total });
         }
         held.until = now + lease;
-        let lease = Lease {
-            until: held.until,
-            hard_limit: Some(held.hard_limit),
-        };
+        let (until, hard_limit) = (held.until, Some(held.hard_limit));
+        // A lease can be made shorter, too.
+        state.ends_at(until);
         drop(state);
         self.pump.notify_one();
-        Ok(lease)
+        Ok(Lease { until, hard_limit })
     }
 
     /// From here on nothing comes any more.
@@ -382,5 +393,10 @@ impl Desk {
 impl State {
     fn out(&self) -> usize {
         self.held.len() + self.buffer.len()
+    }
+
+    /// A lease that is held is over then.
+    fn ends_at(&mut self, until: Tick) {
+        self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
     }
 }

@@ -21,7 +21,7 @@ const KEY: &str = "bananas:key";
 const PROPERTIES: &str = "bananas:properties";
 const REASON: &str = "bananas:dead-reason";
 
-/// Which message of a round it is, so that one that comes back is known.
+/// Which message of its channel it is, so that one that comes back is known.
 const NUMBER: &str = "bananas:number";
 
 /// All headers must fit into one frame, with what the server adds when it moves a message.
@@ -94,8 +94,8 @@ impl Envelope {
         self
     }
 
-    /// With its number in the round.
-    pub(crate) fn numbered(&self, number: usize) -> BasicProperties {
+    /// With its number on its channel.
+    pub(crate) fn numbered(&self, number: u64) -> BasicProperties {
         let mut headers = self.headers.clone();
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         headers.insert(NUMBER.into(), AMQPValue::LongLongInt(number));
@@ -104,9 +104,9 @@ impl Envelope {
 }
 
 /// The number of a message that came back.
-pub(crate) fn number(properties: &BasicProperties) -> Option<usize> {
+pub(crate) fn number(properties: &BasicProperties) -> Option<u64> {
     let header = properties.headers().as_ref()?.inner().get(NUMBER)?;
-    usize::try_from(integer(header)?).ok()
+    u64::try_from(integer(header)?).ok()
 }
 
 /// About how many bytes all but the body is.

@@ -1,17 +1,22 @@
-//! Publishes in rounds: all that waits is sent at once, and each message has its answer when all have one.
+//! Publishes in rounds: all that waits is sent at once, and each message has its answer when all of its round have
+//! one. A few rounds are under way at a time, so that the server need not wait for us between them.
 //!
 //! A message that no queue takes comes back before it is confirmed, but the client library hands it to whichever
-//! confirmation comes next. So each message bears its number in the round, and the round is judged as a whole.
+//! confirmation comes next. So each message bears a number, and a round is judged as a whole, after all rounds
+//! before it. Then all that came back of it is known: messages come back in the order in which they were sent, each
+//! confirmation takes at most one of them, and each that came back has a confirmation of its own.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bananas_core::{Elapsed, QueueName, Spawned, Tick};
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::connection::{Link, Live};
 use crate::envelope::{self, Envelope};
@@ -21,6 +26,9 @@ use crate::server::BATCH;
 
 /// About how many bytes one round has at most.
 const ROUND_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many rounds are under way at once.
+const ROUNDS: usize = 4;
 
 /// A message and where it goes.
 #[derive(Debug)]
@@ -48,7 +56,7 @@ pub(crate) struct Publisher {
     waiting: mpsc::UnboundedSender<Waiting>,
     is_closed: Arc<AtomicBool>,
     wake: Arc<Notify>,
-    task: Mutex<Option<Spawned>>,
+    task: tokio::sync::Mutex<Option<Spawned>>,
 }
 
 /// The task's side.
@@ -57,9 +65,28 @@ struct Rounds {
     waiting: mpsc::UnboundedReceiver<Waiting>,
     is_closed: Arc<AtomicBool>,
     wake: Arc<Notify>,
-    channel: Option<(Live, Channel)>,
+    channel: Option<Open>,
+    under_way: FuturesOrdered<BoxFuture<'static, Confirmed>>,
     /// When a round was answered last: what waits behind others is late only if these get no answers.
     progress: Tick,
+}
+
+/// A channel to publish on.
+#[derive(Clone)]
+struct Open {
+    live: Live,
+    channel: Channel,
+    /// How many messages were sent over it.
+    sent: u64,
+    /// The numbers of those that came back and were not judged yet.
+    returned: Arc<Mutex<HashSet<u64>>>,
+}
+
+/// A round with all of its confirmations.
+struct Confirmed {
+    open: Open,
+    round: Vec<Waiting>,
+    confirmations: Vec<Result<Confirmation, Error>>,
 }
 
 impl Publisher {
@@ -73,6 +100,7 @@ impl Publisher {
             is_closed: Arc::clone(&is_closed),
             wake: Arc::clone(&wake),
             channel: None,
+            under_way: FuturesOrdered::new(),
             progress: Tick::default(),
         };
         let task = link
@@ -83,7 +111,7 @@ impl Publisher {
             waiting: sender,
             is_closed,
             wake,
-            task: Mutex::new(Some(task)),
+            task: tokio::sync::Mutex::new(Some(task)),
         }
     }
 
@@ -127,35 +155,48 @@ pub(crate) async fn answered(answer: Answer) -> Result<(), Error> {
 impl Rounds {
     async fn run(mut self) {
         loop {
-            let first = tokio::select! {
+            // In this order: a round is sent when it is first looked at, and so before there is another.
+            tokio::select! {
                 biased;
                 () = self.wake.notified() => break,
-                first = self.waiting.recv() => first,
-            };
-            let Some(first) = first else {
-                break;
-            };
-            let mut round = vec![first];
-            let mut bytes = 0;
-            while round.len() < BATCH && bytes < ROUND_BYTES {
-                let Ok(next) = self.waiting.try_recv() else {
-                    break;
-                };
-                bytes += next.letter.envelope.body.len();
-                round.push(next);
+                Some(confirmed) = self.under_way.next() => self.judge(confirmed),
+                first = self.waiting.recv(), if self.under_way.len() < ROUNDS => {
+                    let Some(first) = first else {
+                        break;
+                    };
+                    let round = self.gather(first);
+                    if self.is_closed.load(Ordering::Acquire) {
+                        refuse(round, &Error::Closed { sent: false });
+                        break;
+                    }
+                    self.round(round).await;
+                }
             }
-            if self.is_closed.load(Ordering::Acquire) {
-                refuse(round, &Error::Closed { sent: false });
-                break;
-            }
-            self.round(round).await;
         }
         self.waiting.close();
         while let Ok(waiting) = self.waiting.try_recv() {
             refuse(vec![waiting], &Error::Closed { sent: false });
         }
+        while let Some(confirmed) = self.under_way.next().await {
+            self.judge(confirmed);
+        }
     }
 
+    /// All that waits, as far as it fits into a round.
+    fn gather(&mut self, first: Waiting) -> Vec<Waiting> {
+        let mut bytes = first.letter.envelope.body.len();
+        let mut round = vec![first];
+        while round.len() < BATCH && bytes < ROUND_BYTES {
+            let Ok(next) = self.waiting.try_recv() else {
+                break;
+            };
+            bytes += next.letter.envelope.body.len();
+            round.push(next);
+        }
+        round
+    }
+
+    /// Puts a round on its way.
     async fn round(&mut self, round: Vec<Waiting>) {
         let now = self.link.env.monotonic();
         let end = |it: &Waiting| it.since.max(self.progress) + self.link.timeout();
@@ -164,21 +205,34 @@ impl Rounds {
         let Some(deadline) = round.iter().map(end).min() else {
             return;
         };
-        let (live, channel) = match self.channel(deadline).await {
+        let first = match self.open(deadline, round.len()).await {
+            Ok(open) if open.live.is_blocked() => {
+                return refuse(round, &Error::Blocked(self.link.url().to_owned()));
+            }
             Ok(open) => open,
             Err(e) => return refuse(round, &e),
         };
-        if live.is_blocked() {
-            return refuse(round, &Error::Blocked(self.link.url().to_owned()));
-        }
-        let (answers, is_whole) = self.send(&channel, &round).await;
+        let link = Arc::clone(&self.link);
+        self.under_way.push_back(Box::pin(send(link, first, round)));
+    }
+
+    /// Answers a round.
+    fn judge(&mut self, confirmed: Confirmed) {
+        let Confirmed {
+            open,
+            round,
+            confirmations,
+        } = confirmed;
+        let mut returned = open.returned();
+        let (answers, is_whole) = judge(confirmations, &round, (open.sent, &mut returned));
+        drop(returned);
         if is_whole {
             self.progress = self.link.env.monotonic();
         } else {
             // What still comes over this channel belongs to nobody.
-            self.channel = None;
-            if !live.is_blocked() {
-                live.mistrust();
+            self.channel.take_if(|now| now.is_same(&open));
+            if !open.live.is_blocked() {
+                open.live.mistrust();
             }
         }
         for (waiting, answer) in round.into_iter().zip(answers) {
@@ -196,49 +250,79 @@ impl Rounds {
         })
     }
 
-    async fn channel(&mut self, deadline: Tick) -> Result<(Live, Channel), Error> {
-        if let Some((live, channel)) = &self.channel
-            && channel.status().connected()
-        {
-            return Ok((live.clone(), channel.clone()));
+    /// A channel that is open, for so many more messages. It answers with what was sent before them.
+    async fn open(&mut self, deadline: Tick, more: usize) -> Result<Open, Error> {
+        let is_open = |open: &Open| open.channel.status().connected();
+        if !self.channel.as_ref().is_some_and(is_open) {
+            self.channel = None;
+            self.channel = Some(open_anew(&self.link, deadline).await?);
         }
-        self.channel = None;
-        let live = self.link.live(deadline).await?;
-        let channel = self.link.channel(&live).await?;
-        let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
-        if let Err(e) = self.link.on(&live, confirmed).await {
-            return Err(Error::NotSent {
-                url: self.link.url().to_owned(),
-                why: e.to_string(),
-                kind: e.kind(),
-            });
-        }
-        self.channel = Some((live.clone(), channel.clone()));
-        Ok((live, channel))
+        let Some(open) = &mut self.channel else {
+            return Err(Error::Closed { sent: false });
+        };
+        let before = open.clone();
+        open.sent += u64::try_from(more).unwrap_or(u64::MAX);
+        Ok(before)
+    }
+}
+
+/// A channel with confirmations, on which nothing was sent yet.
+async fn open_anew(link: &Arc<Link>, deadline: Tick) -> Result<Open, Error> {
+    let live = link.live(deadline).await?;
+    let channel = link.channel(&live).await?;
+    let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
+    if let Err(e) = link.on(&live, confirmed).await {
+        return Err(Error::NotSent {
+            url: link.url().to_owned(),
+            why: e.to_string(),
+            kind: e.kind(),
+        });
+    }
+    Ok(Open {
+        live,
+        channel,
+        sent: 0,
+        returned: Arc::default(),
+    })
+}
+
+impl Open {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.returned, &other.returned)
     }
 
-    /// Sends a round and waits for its answers; the flag says whether all of them came.
-    async fn send(&self, channel: &Channel, round: &[Waiting]) -> (Vec<Result<(), Error>>, bool) {
-        let url = self.link.url();
-        let deadline = self.link.env.monotonic() + self.link.timeout();
-        let confirmations = round.iter().enumerate().map(|(number, waiting)| {
-            let sent = publish(channel, number, &waiting.letter);
-            async move {
-                let confirmed = async { sent.await?.await };
-                match self.link.env.until(deadline, confirmed).await {
-                    Ok(confirmed) => confirmed.map_err(|e| Error::of(url, &e)),
-                    Err(Elapsed) => Err(self.link.silence()),
-                }
+    fn returned(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a round and waits for its answers.
+async fn send(link: Arc<Link>, open: Open, round: Vec<Waiting>) -> Confirmed {
+    let deadline = link.env.monotonic() + link.timeout();
+    let numbered = (open.sent..).zip(&round);
+    let confirmations = numbered.map(|(number, waiting)| {
+        let sent = publish(&open.channel, number, &waiting.letter);
+        let link = &link;
+        async move {
+            let confirmed = async { sent.await?.await };
+            match link.env.until(deadline, confirmed).await {
+                Ok(confirmed) => confirmed.map_err(|e| Error::of(link.url(), &e)),
+                Err(Elapsed) => Err(link.silence()),
             }
-        });
-        judge(join_all(confirmations).await, round)
+        }
+    });
+    let confirmations = join_all(confirmations).await;
+    Confirmed {
+        open,
+        round,
+        confirmations,
     }
 }
 
 /// Hands a message to the client library; that happens when the future is first polled.
 async fn publish(
     channel: &Channel,
-    number: usize,
+    number: u64,
     letter: &Letter,
 ) -> lapin::Result<PublisherConfirm> {
     let options = BasicPublishOptions {
@@ -257,12 +341,13 @@ async fn publish(
         .await
 }
 
-/// What the confirmations of a round say of each message.
+/// What the confirmations of a round say of each message, when the first one has this number, and these of its and
+/// earlier ones are known to have come back.
 fn judge(
     confirmations: Vec<Result<Confirmation, Error>>,
     round: &[Waiting],
+    (first, returned): (u64, &mut HashSet<u64>),
 ) -> (Vec<Result<(), Error>>, bool) {
-    let mut returned = HashSet::new();
     let mut answers = Vec::with_capacity(confirmations.len());
     for confirmation in confirmations {
         let (answer, back) = match confirmation {
@@ -280,13 +365,14 @@ fn judge(
         Err(e) if !matches!(e, Error::Nacked) => Some(e.clone()),
         _ => None,
     });
-    for (number, (answer, waiting)) in answers.iter_mut().zip(round).enumerate() {
-        match (&answer, &lost) {
-            _ if returned.contains(&number) => {
+    // Its own return may be with a confirmation that did not come.
+    let lost_too = lost.as_ref().filter(|_| !returned.is_empty());
+    for (number, (answer, waiting)) in (first..).zip(answers.iter_mut().zip(round)) {
+        match (&answer, lost_too) {
+            _ if returned.remove(&number) => {
                 *answer = Err(Error::NoQueue(waiting.letter.queue.clone()));
             }
-            // Its own return may be with a confirmation that did not come.
-            (Ok(()), Some(lost)) if !returned.is_empty() => *answer = Err(lost.clone()),
+            (Ok(()), Some(lost)) => *answer = Err(lost.clone()),
             _ => {}
         }
     }
@@ -337,14 +423,18 @@ mod tests {
     #[test]
     fn a_message_that_the_server_refuses_is_an_error_of_its_own() {
         let confirmations = vec![Ok(Confirmation::Nack(None)), Ok(Confirmation::Ack(None))];
-        let (answers, is_whole) = judge(confirmations, &round(2));
+        let (answers, is_whole) = judge(confirmations, &round(2), (0, &mut HashSet::new()));
         assert_eq!(kinds(&answers), [Some(ErrorKind::Full), None]);
         assert!(is_whole, "the connection is as good as before");
     }
 
     #[test]
     fn a_confirmation_that_was_not_asked_for_is_none() {
-        let (answers, _) = judge(vec![Ok(Confirmation::NotRequested)], &round(1));
+        let (answers, _) = judge(
+            vec![Ok(Confirmation::NotRequested)],
+            &round(1),
+            (0, &mut HashSet::new()),
+        );
         assert_eq!(kinds(&answers), [Some(ErrorKind::Full)]);
     }
 
@@ -353,8 +443,22 @@ mod tests {
         let (url, why) = (String::new(), String::new());
         let lost = Error::Lost { url, why };
         let confirmations = vec![Ok(Confirmation::Ack(None)), Err(lost)];
-        let (answers, is_whole) = judge(confirmations, &round(2));
+        let (answers, is_whole) = judge(confirmations, &round(2), (0, &mut HashSet::new()));
         assert_eq!(kinds(&answers), [None, Some(ErrorKind::Unreachable)]);
         assert!(!is_whole);
+    }
+
+    #[test]
+    fn what_came_back_with_a_confirmation_of_an_earlier_round_has_no_queue() {
+        let mut returned = HashSet::from([4, 6]);
+        let confirmations = vec![Ok(Confirmation::Ack(None)), Ok(Confirmation::Ack(None))];
+        let (answers, is_whole) = judge(confirmations, &round(2), (3, &mut returned));
+        assert_eq!(kinds(&answers), [None, Some(ErrorKind::NotFound)]);
+        assert!(is_whole);
+        assert_eq!(
+            returned,
+            HashSet::from([6]),
+            "the round after it is to know"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Brings deliveries to a consumer, as many as it asks for, and takes back those whose lease is over.
 //!
 //! The server pushes. So that nothing lies in a buffer while others wait for it, a *tap* is opened for as many
-//! deliveries as a reserve would take, and shut soon after the last reserve; what came unasked goes back.
+//! deliveries as a reserve would take, and shut soon after the last reserve; what came unasked goes back. A consumer
+//! that goes on asking gets a wider tap each time, up to its credit, for opening one is two writes for the server.
 //! A lease is the channel's: when its time is over, the pump gives the delivery back, and when this process
 //! dies, the server does.
 
@@ -27,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The most deliveries that one tap may let out; the protocol has sixteen bits for it.
 const WIDEST: usize = 60_000;
+
+/// How many times wider a tap is than the one before it that was emptied and still wanted.
+const WIDER: usize = 4;
 
 /// Brings deliveries to one consumer.
 pub(crate) struct Pump {
@@ -80,7 +84,7 @@ impl Pump {
         self.take_back_lapsed(now).await;
         let mut wake = self.desk.next_end();
         match self.desk.need(now) {
-            Need::Take(more) => match self.open(more).await {
+            Need::Take { more, .. } => match self.open(more).await {
                 Ok(()) => self.desk.has_trouble(None),
                 Err(e) => {
                     let again = self.desk.env.monotonic() + PAUSE;
@@ -178,20 +182,22 @@ impl Pump {
     /// Lets so many more deliveries come, on a channel that is alive.
     async fn open(&mut self, more: usize) -> Result<(), Error> {
         let session = self.session().await?;
-        if let Some(tap) = &self.tap {
-            let still = tap.width.saturating_sub(session.out_of_tap().await);
-            // A tap that lets a little less through than is wanted is not worth another one.
-            if still > 0 && more < still * 2 {
-                return Ok(());
-            }
-            self.shut().await?;
-            // What came meanwhile may be enough.
-            if let Need::Take(more) = self.desk.need(self.desk.env.monotonic()) {
-                return self.tap(&session, more).await;
-            }
+        let Some(tap) = &self.tap else {
+            return self.tap(&session, more).await;
+        };
+        let width = tap.width;
+        let still = width.saturating_sub(session.out_of_tap().await);
+        // A tap that lets a little less through than is wanted is not worth another one.
+        if still > 0 && more < still * 2 {
             return Ok(());
         }
-        self.tap(&session, more).await
+        self.shut().await?;
+        // What came meanwhile may be enough.
+        if let Need::Take { more, room } = self.desk.need(self.desk.env.monotonic()) {
+            let wider = width.saturating_mul(WIDER).min(room);
+            return self.tap(&session, more.max(wider)).await;
+        }
+        Ok(())
     }
 
     async fn tap(&mut self, session: &Arc<Session>, more: usize) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bananas::{TaskResult, Track};
 
+use crate::cpu;
 use crate::latency::spawn;
 use crate::report::Report;
 use crate::target::{Target, open};
@@ -31,9 +32,9 @@ pub(crate) fn measure(target: Target, seconds: u64, report: &mut Report) -> Resu
     let mut child = spawn(&["idle-worker", &target.url(folder.path())])?;
     // It starts, and settles down.
     std::thread::sleep(Duration::from_secs(3));
-    let before = cpu_seconds(child.id())?;
+    let before = cpu::of_process(child.id())?;
     std::thread::sleep(Duration::from_secs(seconds));
-    let used = cpu_seconds(child.id())? - before;
+    let used = cpu::of_process(child.id())? - before;
     let resident = resident_mib(child.id())?;
     child.kill()?;
     child.wait()?;
@@ -47,28 +48,6 @@ pub(crate) fn measure(target: Target, seconds: u64, report: &mut Report) -> Resu
         "MiB",
     );
     Ok(())
-}
-
-/// User and system time of a process, from `/proc`.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in brackets, may hold spaces; the times are fields 14 and 15.
-    let fields: Vec<&str> = stat
-        .rsplit(") ")
-        .next()
-        .context("no name in stat")?
-        .split_whitespace()
-        .collect();
-    let ticks = |place: usize| -> Result<f64> {
-        Ok(fields
-            .get(place)
-            .context("stat is too short")?
-            .parse::<f64>()?)
-    };
-    let per_second = rustix::param::clock_ticks_per_second();
-    #[expect(clippy::cast_precision_loss, reason = "100")]
-    let per_second = per_second as f64;
-    Ok((ticks(11)? + ticks(12)?) / per_second)
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {

@@ -7,8 +7,11 @@
     reason = "a benchmark reads the clock and prints"
 )]
 
+mod broker;
+mod cpu;
 mod idle;
 mod latency;
+mod rabbitmq;
 mod raw;
 mod redis;
 mod report;
@@ -18,6 +21,7 @@ mod throughput;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::broker::Plan;
 use crate::report::Report;
 use crate::target::Target;
 
@@ -68,6 +72,12 @@ enum Command {
         #[arg(default_values_t = [10_000, 10_000_000])]
         waiting: Vec<u64>,
     },
+    /// Measures publishing and consuming on a RabbitMQ server, which is started for it, beside lapin alone.
+    Rabbitmq {
+        /// On classic queues, and not on quorum queues.
+        #[arg(long)]
+        classic: bool,
+    },
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -87,6 +97,11 @@ async fn main() -> Result<()> {
         Some(Command::Redis) => {
             let jobs = usize::try_from(args.jobs)?;
             return redis::measure(jobs, args.rounds, &mut Report::new(args.json)).await;
+        }
+        Some(Command::Rabbitmq { classic }) => {
+            let plan = Plan::new(usize::try_from(args.jobs)?, args.rounds);
+            let kind = rabbitmq::kind(*classic);
+            return rabbitmq::measure(kind, plan, &mut Report::new(args.json)).await;
         }
         Some(Command::RedisBacklog { waiting }) => {
             let mut report = Report::new(args.json);

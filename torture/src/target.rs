@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bananas::amqp::{AmqpBroker, AmqpConfig};
 use bananas::nats::{NatsConfig, NatsEngine};
 use bananas::redis::{RedisConfig, RedisEngine};
 use bananas::sqs::{SqsBroker, SqsConfig};
@@ -21,6 +22,9 @@ use crate::work::QUEUE;
 
 /// The beginning of all that a run has on a server.
 const NAMESPACE: &str = "torture";
+
+/// Runs a RabbitMQ node.
+const RABBITMQ: &str = include_str!("../../conformance-tests/servers/rabbitmq.sh");
 
 /// A kind of broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +43,10 @@ pub(crate) enum Kind {
     Sqs,
     /// The same with FIFO queues.
     SqsFifo,
+    /// A RabbitMQ node with quorum queues; its jobs are recorded in a file.
+    Rabbitmq,
+    /// The same with classic queues.
+    RabbitmqClassic,
 }
 
 /// Where jobs are recorded.
@@ -78,6 +86,20 @@ impl Kind {
             Self::Nats => "nats",
             Self::Sqs => "sqs",
             Self::SqsFifo => "sqs-fifo",
+            Self::Rabbitmq => "rabbitmq",
+            Self::RabbitmqClassic => "rabbitmq-classic",
+        }
+    }
+
+    /// Where clients find it at this address.
+    fn url(self, address: SocketAddr) -> String {
+        let emulator = |kind| format!("sqs://KEY:SECRET@{address}?region=us-east-1&kind={kind}");
+        match self {
+            Self::Sqlite | Self::Redis | Self::Nats => format!("{}://{address}", self.name()),
+            Self::Rabbitmq => format!("amqp://guest:guest@{address}/%2f"),
+            Self::RabbitmqClassic => format!("amqp://guest:guest@{address}/%2f?queues=classic"),
+            Self::Sqs => emulator("standard"),
+            Self::SqsFifo => emulator("fifo"),
         }
     }
 
@@ -95,17 +117,11 @@ impl Kind {
     pub(crate) fn store(self, asked: StoreKind) -> StoreKind {
         match self {
             Self::Sqlite | Self::Redis => asked,
-            Self::Nats | Self::Sqs | Self::SqsFifo => StoreKind::Sqlite,
-        }
-    }
-
-    /// The URL of the server at this address.
-    fn url(self, address: SocketAddr) -> String {
-        let emulator = |kind| format!("sqs://KEY:SECRET@{address}?region=us-east-1&kind={kind}");
-        match self {
-            Self::Sqs => emulator("standard"),
-            Self::SqsFifo => emulator("fifo"),
-            Self::Sqlite | Self::Redis | Self::Nats => format!("{}://{address}", self.name()),
+            Self::Nats
+            | Self::Rabbitmq
+            | Self::RabbitmqClassic
+            | Self::Sqs
+            | Self::SqsFifo => StoreKind::Sqlite,
         }
     }
 
@@ -117,6 +133,8 @@ impl Kind {
             Self::Nats => Duration::from_secs(15),
             // A request that waits at the server for a second is given up after ten more.
             Self::Sqs | Self::SqsFifo => Duration::from_secs(15),
+            // A call waits for 10 s, and a heartbeat comes every 20 s.
+            Self::Rabbitmq | Self::RabbitmqClassic => Duration::from_secs(15),
         }
     }
 
@@ -136,6 +154,7 @@ impl Kind {
                  --appendonly yes --appendfsync always",
             ),
             Self::Nats => ("nats-server", "-a 127.0.0.1 -p {port} -js -sd {folder}"),
+            Self::Rabbitmq | Self::RabbitmqClassic => return Ok(rabbitmq(folder)),
         };
         let mut ask = Command::new(program);
         ask.arg("--version").stdout(Stdio::null());
@@ -149,6 +168,18 @@ impl Kind {
             _ => spec,
         })
     }
+}
+
+/// A node of its own. It starts slowly, and all the slower on a machine that is busy.
+fn rabbitmq(folder: &Path) -> ServerSpec {
+    ServerSpec::new("sh", folder)
+        .arg("-c")
+        .arg(RABBITMQ)
+        .variable("PORT", "{port}")
+        .variable("FOLDER", "{folder}")
+        .variable("LOGIN", "guest")
+        .variable("PASSWORD", "guest")
+        .deadline(Duration::from_mins(4))
 }
 
 impl Target {
@@ -204,23 +235,28 @@ impl Target {
         if self.store == StoreKind::Own && self.track == Track::Full {
             return Ok(0);
         }
-        let broker = match self.kind {
+        let url = self.kind.url(address);
+        let broker: Arc<dyn Broker> = match self.kind {
             Kind::Sqlite => return Ok(0),
             Kind::Sqs | Kind::SqsFifo => {
-                let mut config = SqsConfig::from_url(&self.kind.url(address))?;
+                let mut config = SqsConfig::from_url(&url)?;
                 NAMESPACE.clone_into(&mut config.namespace);
-                let broker = SqsBroker::open(config, Arc::clone(env)).await?;
-                broker as Arc<dyn Broker>
+                SqsBroker::open(config, Arc::clone(env)).await?
             }
             Kind::Redis => {
-                let mut config = RedisConfig::from_url(&format!("redis://{address}"))?;
+                let mut config = RedisConfig::from_url(&url)?;
                 NAMESPACE.clone_into(&mut config.namespace);
                 RedisEngine::open(config, Arc::clone(env)).await?.broker()
             }
             Kind::Nats => {
-                let mut config = NatsConfig::from_url(&format!("nats://{address}"))?;
+                let mut config = NatsConfig::from_url(&url)?;
                 NAMESPACE.clone_into(&mut config.namespace);
                 NatsEngine::open(config, Arc::clone(env)).await?.broker()
+            }
+            Kind::Rabbitmq | Kind::RabbitmqClassic => {
+                let mut config = AmqpConfig::from_url(&url)?;
+                NAMESPACE.clone_into(&mut config.namespace);
+                Arc::new(AmqpBroker::open(config, Arc::clone(env)).await?)
             }
         };
         let admin = broker.admin().context("the broker counts nothing")?;

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 
 use crate::{
     Alteration, Altered, BatchId, Broker, BrokerAdmin, BrokerInfo, Capabilities, ClaimAnswer,
-    ClaimRequest, Consumer, ConsumerSpec, Cursor, Delivery, Due, DuePage, Durability, Env, Error,
-    ErrorKind, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobState,
-    JobStore, Lease, Ledger, Lost, ManualEnv, NewRecord, Owner, OwnerId, OwnerRow, Prune,
+    ClaimRequest, Consumer, ConsumerSpec, Cursor, Delay, Delivery, Due, DuePage, Durability, Env,
+    Error, ErrorKind, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled,
+    JobState, JobStore, Lease, Ledger, Lost, ManualEnv, NewRecord, Owner, OwnerId, OwnerRow, Prune,
     Publication, Publish, Published, QueueSpec, Receipt, Recorded, Renewed, Result, Settle,
     Settled, StateCount, StateStore, StoreInfo,
 };
@@ -222,13 +222,16 @@ impl FakeBroker {
     pub(in crate::ledger) fn new(
         clock: Arc<ManualEnv>,
         admin: Option<Box<dyn BrokerAdmin>>,
+        delay: Delay,
     ) -> Arc<Self> {
+        let mut capabilities = Capabilities::exact();
+        capabilities.delay = delay;
         Arc::new(Self {
             info: BrokerInfo {
                 backend: "fake",
                 url: String::new(),
                 version: None,
-                capabilities: Capabilities::exact(),
+                capabilities,
             },
             published: Mutex::default(),
             settled: Mutex::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::lanes::{LanePlan, Lanes, PriorityLanes};
 use crate::config::{Config, QueueConfig};
-use crate::{Broker, BrokerInfo, Env, Error, ErrorKind, QueueName, Result};
+use crate::{Broker, BrokerInfo, Delay, Env, Error, ErrorKind, QueueName, Result};
 
 /// The lanes that queues have on a broker that tells no priorities apart.
 const USUAL_LANES: u8 = 3;
@@ -25,6 +25,7 @@ impl Wrapping {
     pub fn of(config: &Config, broker: &BrokerInfo) -> Result<Self> {
         let mut reasons = Vec::new();
         let lanes = lanes(config, broker, &mut reasons)?;
+        reasons.extend(long_delays(broker));
         Ok(Self { lanes, reasons })
     }
 
@@ -78,6 +79,22 @@ fn lanes(config: &Config, broker: &BrokerInfo, reasons: &mut Vec<String>) -> Res
     Ok(plan)
 }
 
+/// What becomes of delays that the broker cannot keep: no wrapper's work, but of the same kind for a reader.
+fn long_delays(broker: &BrokerInfo) -> Option<String> {
+    let (which, keeps) = match broker.capabilities.delay {
+        Delay::Native { max: None, .. } => return None,
+        Delay::Native { max: Some(max), .. } => {
+            let max = humantime::format_duration(max);
+            (format!("delays beyond {max}"), "none longer")
+        }
+        Delay::Unsupported => ("delays".to_owned(), "none"),
+    };
+    let backend = broker.backend;
+    Some(format!(
+        "the store: {which} of untracked jobs wait there, as {backend} keeps {keeps}"
+    ))
+}
+
 /// What a queue's configuration says of its lanes: `None` is nothing, `Some(None)` that it has none.
 fn lanes_of(name: &QueueName, queue: &QueueConfig) -> Result<Option<Option<Lanes>>> {
     let invalid = |key: &str, why: &dyn std::fmt::Display| {
@@ -114,22 +131,43 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Capabilities;
 
     fn reasons(text: &str, levels: u8) -> Vec<String> {
-        let config = Config::read("bananas.toml", text, []).unwrap();
         let mut capabilities = Capabilities::exact();
         capabilities.priority_levels = levels;
+        let wrapping = wrapping(text, capabilities);
+        assert_eq!(wrapping.lanes.has_lanes(), !wrapping.reasons().is_empty());
+        wrapping.reasons().to_vec()
+    }
+
+    fn wrapping(text: &str, capabilities: Capabilities) -> Wrapping {
+        let config = Config::read("bananas.toml", text, []).unwrap();
         let broker = BrokerInfo {
             backend: "nats",
             url: "nats://localhost".to_owned(),
             version: None,
             capabilities,
         };
-        let wrapping = Wrapping::of(&config, &broker).unwrap();
-        assert_eq!(wrapping.lanes.has_lanes(), !wrapping.reasons().is_empty());
-        wrapping.reasons().to_vec()
+        Wrapping::of(&config, &broker).unwrap()
+    }
+
+    #[test]
+    fn delays_that_the_broker_cannot_keep_are_said_to_wait_in_the_store() {
+        let mut capabilities = Capabilities::exact();
+        capabilities.delay = Delay::Native {
+            max: Some(Duration::from_secs(900)),
+            granularity: Duration::from_secs(1),
+        };
+        let quarter =
+            "the store: delays beyond 15m of untracked jobs wait there, as nats keeps none longer";
+        assert_eq!(wrapping("", capabilities.clone()).reasons(), [quarter]);
+        capabilities.delay = Delay::Unsupported;
+        let any = "the store: delays of untracked jobs wait there, as nats keeps none";
+        assert_eq!(wrapping("", capabilities).reasons(), [any]);
     }
 
     #[test]

@@ -22,6 +22,10 @@ use crate::tally::wait_out;
 /// How long one look for messages waits.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long one call waits for what is to come: longer than a short lease, so that it does not end just when such a
+/// lease does. Some servers mistake a redelivery for a new delivery then (NATS before 2.10).
+const WAIT: Duration = Duration::from_secs(5);
+
 /// A broker on an empty namespace, with one queue.
 pub(crate) struct BrokerCase {
     harness: Arc<dyn BrokerHarness>,
@@ -219,7 +223,7 @@ impl BrokerCase {
         let mut taken = Vec::new();
         while taken.len() < messages {
             let more = consumer
-                .reserve(messages - taken.len(), LOOK)
+                .reserve(messages - taken.len(), WAIT)
                 .await
                 .unwrap();
             taken.extend(more);

@@ -78,7 +78,7 @@ impl Shared {
             };
             match self.encode(&job) {
                 Err(e) => steps.push(Step::Answered(Err(e))),
-                Ok(body) if job.track == Track::Full => {
+                Ok(body) if job.track == Track::Full || self.is_beyond_broker(job.run_at, now) => {
                     let record = NewRecord::of(&job, body, now);
                     if record.standing.state == JobState::Ready {
                         messages.push((place, publish(&record)));

@@ -28,6 +28,8 @@ struct Intake<'a> {
     claimed: Vec<Claimed>,
     /// To be settled without a run.
     settle: Vec<Settle>,
+    /// Untracked suspects that have to wait for their turn.
+    waiting: Vec<Delivery>,
     /// Untracked, and dead.
     poison: Vec<(Claimed, Outcome)>,
 }
@@ -64,10 +66,12 @@ impl Shared {
         let Intake {
             claimed,
             settle,
+            waiting,
             poison,
             ..
         } = intake;
         self.settle_deliveries(settle).await;
+        self.give_back_suspects(&waiting).await;
         for settled in self.settle(poison).await {
             // It comes again when its lease ends. What was claimed beside it must run now.
             if let Err(e) = settled {
@@ -134,6 +138,35 @@ impl Shared {
         answers
     }
 
+    /// Gives suspects back, to come again when one of them may run.
+    ///
+    /// Where the broker has no delays they wait here. If they were left to their leases, each of those would count
+    /// as one more crash, and if they were given back at once, they would come at once. Only a process that ends
+    /// meanwhile leaves them to their leases.
+    async fn give_back_suspects(self: &Arc<Self>, suspects: &[Delivery]) {
+        if suspects.is_empty() {
+            return;
+        }
+        let now = self.env.now();
+        let waits_here = self.is_beyond_broker(Some(now + SUSPECT_RETRY), now);
+        let delay = if waits_here {
+            Duration::ZERO
+        } else {
+            SUSPECT_RETRY
+        };
+        let batch = suspects.iter().map(|suspect| give_back(suspect, delay));
+        let batch = batch.collect();
+        if !waits_here {
+            return self.settle_deliveries(batch).await;
+        }
+        let shared = Arc::clone(self);
+        let later = async move {
+            shared.env.sleep(SUSPECT_RETRY).await;
+            shared.settle_deliveries(batch).await;
+        };
+        self.env.spawn_isolated("give back", Box::pin(later));
+    }
+
     /// Messages without a record: young ones get one and run, old ones are set aside.
     async fn adopt(&self, missing: Vec<Decoded>, intake: &mut Intake<'_>) {
         let now = self.env.now();
@@ -179,6 +212,7 @@ impl<'a> Intake<'a> {
             tracked: Vec::new(),
             claimed: Vec::new(),
             settle: Vec::new(),
+            waiting: Vec::new(),
             poison: Vec::new(),
         }
     }
@@ -190,7 +224,7 @@ impl<'a> Intake<'a> {
         claimed.attempt = claimed.job.failed_attempts + 1;
         claimed.crashes = crashes;
         if crashes > 0 && crashes < CRASH_LIMIT && self.suspects == 0 {
-            self.settle.push(give_back(&delivery, SUSPECT_RETRY));
+            self.waiting.push(delivery);
             return;
         }
         claimed.delivery = Some(Box::new(delivery));
@@ -243,11 +277,7 @@ impl<'a> Intake<'a> {
 
 /// Whether the store has a record of a job before it ends. It has one of each job that it published itself.
 fn is_recorded(job: &Job, delivery: &Delivery) -> bool {
-    match job.track {
-        Track::Full => true,
-        Track::Outcome => delivery.message.copy() > 0,
-        Track::None => false,
-    }
+    job.track == Track::Full || delivery.message.copy() > 0
 }
 
 fn release(delivery: &Delivery, delay: Duration) -> Settle {

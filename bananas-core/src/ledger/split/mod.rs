@@ -7,6 +7,7 @@ mod enqueue;
 mod evidence;
 mod in_flight;
 mod intake;
+mod long_delay;
 mod settle;
 mod source;
 #[cfg(test)]
@@ -101,7 +102,7 @@ impl SplitLedger {
         options: SplitOptions,
     ) -> Self {
         let (b, s) = (broker.info(), store.info());
-        let mut capabilities = b.capabilities.clone();
+        let mut capabilities = long_delay::effective(b.capabilities.clone());
         // Depending on its `track`, a job is accepted when its record is, or its message: promised is the less.
         capabilities.durability = capabilities.durability.min(s.durability);
         let info = LedgerInfo {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Shared;
 use crate::ledger::limits::short_answer;
 use crate::{
     Claimed, Delivery, Job, JobSettle, JobSettled, JobState, NewRecord, Outcome, RawMessage,
-    Receipt, Result, Settle, Settled, Settlement, Standing, Track,
+    Receipt, Result, Settle, Settled, Settlement, Standing, Timestamp, Track,
 };
 
 /// Carries how often a process died while running an untracked job.
@@ -124,11 +126,13 @@ impl Shared {
             return Vec::new();
         }
         let mut answers = Vec::with_capacity(batch.len());
-        let kept = self.record_ends(&batch).await;
+        // One moment for the whole batch: what is recorded because of its delay must not be published, too.
+        let now = self.env.now();
+        let kept = self.record_untracked(&batch, now).await;
         let mut sent = Vec::new();
         let mut settles = Vec::new();
         for ((place, claimed, outcome), kept) in batch.into_iter().zip(kept) {
-            let built = kept.and_then(|()| self.settlement_of(&claimed, &outcome));
+            let built = kept.and_then(|()| self.settlement_of(&claimed, &outcome, now));
             match (built, self.receipt_of(&claimed)) {
                 (Ok((state, settlement)), Some(receipt)) => {
                     sent.push((place, claimed, state));
@@ -167,30 +171,32 @@ impl Shared {
         self.in_flight.receipt(claimed).or_else(at_claim)
     }
 
-    /// With `track = outcome`, the ends are recorded, in one write; the others need nothing.
-    async fn record_ends(&self, batch: &[(usize, Claimed, Outcome)]) -> Vec<Result<()>> {
-        let now = self.env.now();
+    /// With `track = outcome`, the ends are recorded, and with any the waits that are too long for the broker,
+    /// in one write; the others need nothing.
+    async fn record_untracked(
+        &self,
+        batch: &[(usize, Claimed, Outcome)],
+        now: Timestamp,
+    ) -> Vec<Result<()>> {
         let mut kept: Vec<Result<()>> = Vec::with_capacity(batch.len());
         let mut records = Vec::new();
         let mut places = Vec::new();
         for (place, (_, claimed, outcome)) in batch.iter().enumerate() {
-            kept.push(Ok(()));
-            if claimed.job.track != Track::Outcome {
-                continue;
-            }
-            let body = match &claimed.delivery {
-                Some(delivery) => delivery.message.body.clone(),
-                None => continue,
+            let record = if self.waits_in_store(outcome, now) {
+                self.waiting(claimed, outcome, now).map(Some)
+            } else {
+                Ok(end_of(claimed, outcome, now))
             };
-            if let Some(record) = end_of(claimed, outcome, body, now) {
-                records.push(record);
+            if let Ok(Some(record)) = &record {
+                records.push(record.clone());
                 places.push(place);
             }
+            kept.push(record.map(drop));
         }
         if records.is_empty() {
             return kept;
         }
-        // A duplicate is the same end, recorded before its delivery was acknowledged.
+        // A duplicate is the same end or wait, recorded before its delivery was acknowledged.
         for (place, recorded) in places
             .into_iter()
             .zip(self.store.jobs().record(records, None).await)
@@ -207,10 +213,13 @@ impl Shared {
         &self,
         claimed: &Claimed,
         outcome: &Outcome,
+        now: Timestamp,
     ) -> Result<(JobState, Settlement)> {
-        let now = self.env.now();
         let job = &claimed.job;
+        let waits = self.waits_in_store(outcome, now);
         Ok(match outcome {
+            Outcome::Retry { .. } if waits => (JobState::Retrying, Settlement::Ack),
+            Outcome::Release { .. } if waits => (JobState::Scheduled, Settlement::Ack),
             Outcome::Succeeded { .. } => (JobState::Succeeded, Settlement::Ack),
             Outcome::Cancelled => (JobState::Cancelled, Settlement::Ack),
             Outcome::Expired => (JobState::Expired, Settlement::Ack),
@@ -252,7 +261,7 @@ impl Shared {
         })
     }
 
-    fn failed_message(&self, job: &Job, error: &str) -> Result<RawMessage> {
+    pub(super) fn failed_message(&self, job: &Job, error: &str) -> Result<RawMessage> {
         let mut job = job.clone();
         job.failed_attempts += 1;
         job.last_error = Some(error.to_owned());
@@ -283,15 +292,22 @@ fn after_record(settled: JobSettled, receipt: Receipt) -> Option<Settle> {
 }
 
 /// The record of a job that is recorded only at its end, if this is its end.
-fn end_of(
-    claimed: &Claimed,
-    outcome: &Outcome,
-    body: bytes::Bytes,
-    now: crate::Timestamp,
-) -> Option<NewRecord> {
-    if matches!(outcome, Outcome::Retry { .. } | Outcome::Release { .. }) {
+fn end_of(claimed: &Claimed, outcome: &Outcome, now: Timestamp) -> Option<NewRecord> {
+    let is_end = !matches!(outcome, Outcome::Retry { .. } | Outcome::Release { .. });
+    if claimed.job.track != Track::Outcome || !is_end {
         return None;
     }
+    let body = claimed.delivery.as_ref()?.message.body.clone();
+    Some(record_of(claimed, outcome, body, now))
+}
+
+/// The record of a job that had none, after a run that ended like this.
+pub(super) fn record_of(
+    claimed: &Claimed,
+    outcome: &Outcome,
+    body: Bytes,
+    now: Timestamp,
+) -> NewRecord {
     let mut record = NewRecord::of(&claimed.job, body, now);
     record.standing = Standing::new(now, None, None);
     record.standing.failed_attempts = claimed.job.failed_attempts;
@@ -302,5 +318,5 @@ fn end_of(
     record.standing = whole.standing;
     record.errors = whole.errors;
     record.result = whole.result;
-    Some(record)
+    record
 }

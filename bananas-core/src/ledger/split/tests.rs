@@ -9,9 +9,9 @@ use futures::FutureExt;
 use super::*;
 use crate::ledger::fakes::{FakeBroker, FakeStore};
 use crate::{
-    Args, BrokerAdmin, Bucket, Count, Delivery, DeliveryCount, Depth, DuePage, JobRef, JobState,
-    Lease, ManualEnv, Priority, RawMessage, Receipt, Republish, Settlement, StateCount, TaskName,
-    Tick, Timestamp, TokioEnv, Track,
+    Args, BrokerAdmin, Bucket, Capabilities, Count, Delay, Delivery, DeliveryCount, Depth, DuePage,
+    JobRef, JobState, Lease, ManualEnv, Priority, RawMessage, Receipt, Republish, Settlement,
+    StateCount, TaskName, Tick, Timestamp, TokioEnv, Track,
 };
 
 struct Rig {
@@ -22,9 +22,14 @@ struct Rig {
 }
 
 fn rig(admin: Option<Box<dyn BrokerAdmin>>) -> Rig {
+    rig_with(admin, Capabilities::exact().delay)
+}
+
+fn rig_with(admin: Option<Box<dyn BrokerAdmin>>, delay: Delay) -> Rig {
     let tasks = Arc::new(TokioEnv::current());
     let env = Arc::new(ManualEnv::new(tasks, Timestamp::from_micros(0), 7));
-    let (store, broker) = (FakeStore::new(), FakeBroker::new(Arc::clone(&env), admin));
+    let broker = FakeBroker::new(Arc::clone(&env), admin, delay);
+    let store = FakeStore::new();
     let ledger = SplitLedger::new(
         Arc::clone(&broker) as Arc<dyn Broker>,
         Arc::clone(&store) as Arc<dyn StateStore>,
@@ -222,6 +227,23 @@ async fn a_poisoned_job_that_cannot_be_set_aside_takes_no_claimed_job_with_it() 
     let claimed = source.next(2, 1, Duration::ZERO).await.unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].job.id, good);
+}
+
+#[tokio::test]
+async fn a_suspect_waits_for_its_turn_without_a_crash_where_the_broker_has_no_delays() {
+    let rig = rig_with(None, Delay::Unsupported);
+    rig.deliver(Track::None, 2);
+    let mut source = rig.source().await;
+    assert_eq!(source.next(1, 0, Duration::ZERO).await.unwrap().len(), 0);
+    assert_eq!(rig.settlements(), 0, "it would come again at once");
+    until(|| rig.time_passes() && rig.settlements() == 1).await;
+    let settled = rig.broker.settled.lock().unwrap();
+    let Settlement::Retry { delay, message } = &settled[0].settlement else {
+        panic!("its crashes go with it: {:?}", settled[0]);
+    };
+    assert_eq!(*delay, Duration::ZERO, "the broker can keep no other");
+    let crashes = message.property("bananas-crashes");
+    assert_eq!(crashes.map(AsRef::as_ref), Some(&b"1"[..]));
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ impl Drop for Asker<'_> {
 impl Shared {
     /// Settles deliveries whose jobs are safe in the store: a failure costs one redelivery at most, no more.
     pub(super) async fn settle_deliveries(self: &Arc<Self>, batch: Vec<Settle>) {
+        let batch = self.keep_until_later(batch).await;
         if batch.is_empty() {
             return;
         }

@@ -1,34 +1,24 @@
-//! The contract of the broker on brokers that can do less than memory and SQLite: a longest delay or none, a
-//! longest lease in all, order by key alone, and no admin side. So the checks that those two need not pass are
-//! run, too, and the suite is seen to do without counts.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! A broker that can do less than memory and SQLite.
 
 use std::collections::{HashMap, HashSet};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bananas_broker_memory::MemoryEngine;
-use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Delay, Delivery, Env, Error,
     ErrorKind, Fact, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage,
-    Receipt, Result, Settle, Settled, Settlement, Tick, TokioEnv,
+    Receipt, Result, Settle, Settled, Settlement, Tick,
 };
-use conformance_tests::{Backend, BrokerHarness, Probe, Probing, Suite};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The longest lease in all.
 const TOTAL: Duration = Duration::from_secs(2 * 3_600);
 
-/// Passed on to nobody, so no text can show it.
-const PASSWORD: &str = "a-password-that-no-text-shows";
-
 /// A broker around a broker that can do less.
 #[derive(Debug)]
-struct Modest {
+pub(crate) struct Modest {
     inner: Arc<dyn Broker>,
     namespace: String,
     env: Arc<dyn Env>,
@@ -38,7 +28,7 @@ struct Modest {
 }
 
 /// Queues that others made, by namespace.
-type Foreign = Mutex<HashSet<(String, QueueName)>>;
+pub(crate) type Foreign = Mutex<HashSet<(String, QueueName)>>;
 
 /// When each delivery was made.
 type Deliveries = Mutex<HashMap<Receipt, Tick>>;
@@ -52,10 +42,9 @@ struct ModestConsumer {
 }
 
 impl Modest {
-    fn open(harness: &Harness, namespace: &str) -> Self {
-        let inner = harness.engine(namespace).broker();
+    pub(crate) fn around(inner: Arc<dyn Broker>, delay: Delay, env: Arc<dyn Env>) -> Self {
         let mut info = inner.info().clone();
-        info.capabilities.delay = harness.delay;
+        info.capabilities.delay = delay;
         info.capabilities.lease.max = HOUR;
         info.capabilities.lease.max_total = Some(TOTAL);
         info.capabilities.ordering = Ordering::Key;
@@ -63,12 +52,19 @@ impl Modest {
         info.capabilities.max_batch = 10;
         Self {
             inner,
-            namespace: namespace.to_owned(),
-            env: Arc::clone(&harness.env),
+            namespace: String::new(),
+            env,
             info,
             deliveries: Arc::default(),
-            foreign: Arc::clone(&harness.foreign),
+            foreign: Arc::default(),
         }
+    }
+
+    /// Its queues may be those of others.
+    pub(crate) fn beside(mut self, namespace: &str, foreign: &Arc<Foreign>) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self.foreign = Arc::clone(foreign);
+        self
     }
 
     fn refuse_delay(&self, delay: Duration) -> Option<Error> {
@@ -216,98 +212,4 @@ impl Consumer for ModestConsumer {
     async fn stop(&mut self) -> Result<()> {
         self.inner.stop().await
     }
-}
-
-struct Harness {
-    name: &'static str,
-    delay: Delay,
-    lanes: LanePlan,
-    env: Arc<dyn Env>,
-    engines: Mutex<HashMap<String, Arc<MemoryEngine>>>,
-    foreign: Arc<Foreign>,
-}
-
-impl Harness {
-    fn engine(&self, namespace: &str) -> Arc<MemoryEngine> {
-        let mut engines = self.engines.lock().unwrap();
-        let new = || MemoryEngine::new(Arc::clone(&self.env));
-        Arc::clone(engines.entry(namespace.to_owned()).or_insert_with(new))
-    }
-}
-
-/// Makes queues that are not ours.
-struct Stranger {
-    namespace: String,
-    foreign: Arc<Foreign>,
-}
-
-#[async_trait]
-impl Probe for Stranger {
-    fn offers(&self) -> &'static [Probing] {
-        &[Probing::Conflict]
-    }
-
-    async fn make_conflicting(&self, queue: &QueueName) -> Result<()> {
-        let place = (self.namespace.clone(), queue.clone());
-        self.foreign.lock().unwrap().insert(place);
-        Ok(())
-    }
-}
-
-impl Backend for Harness {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn env(&self) -> Arc<dyn Env> {
-        Arc::clone(&self.env)
-    }
-}
-
-#[async_trait]
-impl BrokerHarness for Harness {
-    async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
-        let broker: Arc<dyn Broker> = Arc::new(Modest::open(self, namespace));
-        if !self.lanes.has_lanes() {
-            return Ok(broker);
-        }
-        let lanes = PriorityLanes::new(broker, self.lanes.clone(), self.env());
-        Ok(Arc::new(lanes))
-    }
-
-    fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
-        Some(Arc::new(Stranger {
-            namespace: namespace.to_owned(),
-            foreign: Arc::clone(&self.foreign),
-        }))
-    }
-
-    fn secret(&self) -> Option<String> {
-        Some(PASSWORD.to_owned())
-    }
-}
-
-fn main() -> ExitCode {
-    let suite = Suite::start();
-    let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
-    let harness = |name, delay, lanes: LanePlan| {
-        Arc::new(Harness {
-            name,
-            delay,
-            lanes,
-            env: Arc::clone(&env),
-            engines: Mutex::default(),
-            foreign: Arc::default(),
-        })
-    };
-    let lanes = LanePlan::new().others(Lanes::strict(4).unwrap());
-    let short = Delay::Native {
-        max: Some(HOUR),
-        granularity: Duration::from_millis(1),
-    };
-    suite
-        .broker(&harness("modest", short, LanePlan::new()))
-        .broker(&harness("modest+lanes", short, lanes))
-        .broker(&harness("undelayed", Delay::Unsupported, LanePlan::new()))
-        .run()
 }
