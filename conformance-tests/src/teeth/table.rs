@@ -29,6 +29,8 @@ const TOO_DEAR: &[&str] = &[
     "ledger::a_batch_of_1000_is_answered_in_order_and_each_job_runs_once",
     "ledger::many_sources_on_two_clients_run_2000_jobs_and_none_twice",
     "store::a_batch_of_12000_is_answered_in_order",
+    "store::a_blob_comes_back_byte_for_byte_to_every_client",
+    "store::a_blob_too_large_is_refused_alone_with_both_numbers",
     "store::a_hundred_thousand_jobs_are_visited_once_while_others_come_and_end",
     "store::a_job_that_was_not_recorded_holds_no_unique_key",
     "store::a_record_too_large_is_refused_alone",
