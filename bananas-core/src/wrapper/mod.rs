@@ -8,4 +8,4 @@ mod wrapping;
 
 pub use self::claim_check::ClaimCheck;
 pub use self::lanes::{LanePlan, Lanes, PriorityLanes};
-pub use self::wrapping::Wrapping;
+pub use self::wrapping::{Beside, Wrapping};

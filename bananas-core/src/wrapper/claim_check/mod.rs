@@ -56,12 +56,26 @@ pub(super) fn limit(store: &StoreInfo) -> usize {
 }
 
 impl ClaimCheck {
-    /// Puts the large bodies of a broker into a store.
+    /// Puts the bodies that a broker does not take into a store.
     ///
     /// # Errors
     ///
     /// `Unsupported` for a store that keeps no blobs.
     pub fn new(
+        inner: Arc<dyn Broker>,
+        store: Arc<dyn StateStore>,
+        env: Arc<dyn Env>,
+    ) -> Result<Self> {
+        Self::beyond(usize::MAX, inner, store, env)
+    }
+
+    /// The same, and all bodies of more bytes than this.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn beyond(
+        bytes: usize,
         inner: Arc<dyn Broker>,
         store: Arc<dyn StateStore>,
         env: Arc<dyn Env>,
@@ -73,8 +87,8 @@ impl ClaimCheck {
         let mut info = inner.info().clone();
         info.url = format!("{} with large bodies in {}", info.url, store.info().url);
         let can = &mut info.capabilities;
-        let threshold = can.max_message;
-        can.max_message = threshold.max(limit(store.info()));
+        let threshold = can.max_message.min(bytes);
+        can.max_message = can.max_message.max(limit(store.info()));
         // A message is worth no more than its body.
         can.durability = can.durability.min(store.info().durability);
         let has_admin = inner.admin().is_some();
