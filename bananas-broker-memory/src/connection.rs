@@ -12,7 +12,7 @@ use tokio::sync::futures::Notified;
 
 use crate::broker::Messages;
 use crate::error::Error;
-use crate::store::Jobs;
+use crate::store::{Blobs, Jobs};
 
 /// The memory that all connections share.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct Memory {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) messages: Messages,
     pub(crate) jobs: Jobs,
+    pub(crate) blobs: Blobs,
     /// Rung after every change of jobs or messages.
     pub(crate) changed: Notify,
 }

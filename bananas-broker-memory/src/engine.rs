@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::broker::{MemoryBroker, Messages};
 use crate::connection::{Connection, Memory};
-use crate::store::{Jobs, MemoryStore};
+use crate::store::{Blobs, Jobs, MemoryStore};
 
 /// Broker and state store in the memory of this process.
 ///
@@ -51,6 +51,7 @@ impl MemoryEngine {
                 env,
                 messages: Messages::new(nonce),
                 jobs: Jobs::default(),
+                blobs: Blobs::default(),
                 changed: Notify::new(),
             }),
         })

@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bananas_core::{Error, ErrorKind, Result};
+use bananas_core::{Capabilities, Error, ErrorKind, Result};
 use url::Url;
+
+use crate::engine;
 
 /// Settings of one client of NATS JetStream.
 #[derive(Clone, PartialEq, Eq)]
@@ -205,6 +207,13 @@ impl NatsConfig {
             }
         }
         Ok(())
+    }
+
+    /// What a server of today with default settings does; an older one does less, and a message may be larger or
+    /// smaller by its settings.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        engine::capabilities(self, engine::USUAL_PAYLOAD, true)
     }
 
     /// Whether the settings make sense.

@@ -87,7 +87,14 @@ impl NatsEngine {
     }
 }
 
-fn capabilities(config: &NatsConfig, max_payload: usize, schedules: bool) -> Capabilities {
+/// The largest message of a server with default settings.
+pub(crate) const USUAL_PAYLOAD: usize = 1024 * 1024;
+
+pub(crate) fn capabilities(
+    config: &NatsConfig,
+    max_payload: usize,
+    schedules: bool,
+) -> Capabilities {
     let mut can = Capabilities::exact();
     can.delay = match schedules {
         true => Delay::Native {

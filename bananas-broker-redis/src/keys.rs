@@ -1,6 +1,6 @@
 //! The keys of a namespace. All those of one queue share a hash tag, so that a cluster keeps them together.
 
-use bananas_core::QueueName;
+use bananas_core::{BlobId, QueueName};
 
 /// The keys of one queue.
 #[derive(Clone, Debug)]
@@ -193,6 +193,16 @@ pub(crate) fn job_queues(namespace: &str) -> String {
 /// The hash of all owners of a namespace, as `renew.lua` describes it.
 pub(crate) fn owners(namespace: &str) -> String {
     format!("{{{namespace}}}:owners")
+}
+
+/// The names of all large bodies, in the order of their age.
+pub(crate) fn blobs(namespace: &str) -> String {
+    format!("{{{namespace}}}:blobs")
+}
+
+/// One large body.
+pub(crate) fn blob(namespace: &str, id: BlobId) -> String {
+    format!("{{{namespace}:blob {id}}}:body")
 }
 
 /// The channel on which changes of the store are told.

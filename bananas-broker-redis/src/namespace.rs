@@ -7,9 +7,10 @@ use crate::engine::{RedisEngine, Shared};
 use crate::error::Error;
 use crate::keys;
 use crate::reply;
+use crate::store::remove_blobs;
 
 impl RedisEngine {
-    /// Removes the namespace: its queues with all messages, its jobs with all records, its owners. For what was
+    /// Removes the namespace: its queues with all messages, its jobs with all records, its large bodies, its owners. For what was
     /// made for a while only, such as a test or a demonstration; whoever still uses it makes parts of it anew.
     ///
     /// # Errors
@@ -34,6 +35,7 @@ async fn remove(shared: &Shared) -> std::result::Result<(), Error> {
         )
     });
     try_join_all(unlinks).await?;
+    remove_blobs(shared).await?;
     // The names last: with them what is left after an error is found again.
     let [broker, store] = named;
     for key in [keys::owners(namespace), broker, store] {

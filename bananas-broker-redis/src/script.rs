@@ -1,4 +1,4 @@
-//! The scripts that run on the server. Each names all its keys, and all keys of one call are of one queue.
+//! The scripts that run on the server. Each names all its keys, and all keys of one call have one hash tag.
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)+) => {
@@ -25,7 +25,10 @@ macro_rules! scripts {
 impl Script {
     /// Whether it accepts something that must not be lost, so that a confirmation is waited for if one is wanted.
     pub(crate) const fn accepts(self) -> bool {
-        matches!(self, Self::PublishPlain | Self::Publish | Self::Record)
+        matches!(
+            self,
+            Self::PublishPlain | Self::Publish | Self::Record | Self::Keep
+        )
     }
 }
 
@@ -44,6 +47,7 @@ scripts! {
     Purge = "lanes" "refresh" "purge";
     Dead = "dead";
     Redrive = "lanes" "redrive";
+    Keep = "keep";
     Record = "store/table" "store/record";
     Change = "store/table" "store/change";
     Take = "store/table" "store/take";

@@ -8,9 +8,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::error::Error;
 
 /// Step n brings a file from version n - 1 to version n.
-pub(crate) const STEPS: [&str; 2] = [
+pub(crate) const STEPS: [&str; 3] = [
     include_str!("migrations/0001_jobs.sql"),
     include_str!("migrations/0002_filters.sql"),
+    include_str!("migrations/0003_blobs.sql"),
 ];
 
 /// Marks our files for `file(1)` and for other programs: "Bnns".

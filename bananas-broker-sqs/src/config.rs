@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bananas_core::{Error, ErrorKind, Result};
+use bananas_core::{Capabilities, Error, ErrorKind, Result};
 use url::Url;
+
+use crate::broker;
 
 /// Settings of one client of Amazon SQS.
 #[derive(Clone, PartialEq, Eq)]
@@ -156,6 +158,12 @@ impl SqsConfig {
             }
         }
         Ok(())
+    }
+
+    /// What the service does with queues of this kind.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        broker::capabilities(self)
     }
 
     /// Whether the settings make sense together.

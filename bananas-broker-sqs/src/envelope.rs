@@ -20,7 +20,7 @@ pub(crate) const ROOM: usize = 4 * 1024;
 
 /// The largest body that fits with [`ROOM`] into so many bytes on the server.
 pub(crate) const fn largest_body(max_bytes: usize) -> usize {
-    (max_bytes - FIRST.len()) / 4 * 3 - ROOM
+    (max_bytes.saturating_sub(FIRST.len()) / 4 * 3).saturating_sub(ROOM)
 }
 
 pub(crate) fn encode(message: &RawMessage) -> String {

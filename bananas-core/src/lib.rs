@@ -39,7 +39,7 @@ pub use self::env::TokioEnv;
 pub use self::env::{BoxFuture, Elapsed, Env, ManualEnv, Running, Spawned};
 pub use self::error::{Error, ErrorKind, Result, Status};
 pub use self::fact::{Fact, FactLevel};
-pub use self::id::{BatchId, JobId, OwnerId};
+pub use self::id::{BatchId, BlobId, JobId, OwnerId};
 pub use self::job::{
     Args, AttemptError, DeadReason, ErrorCause, Job, JobRef, JobState, MAX_ERROR_BYTES,
     MAX_ERRORS_KEPT, MAX_TAG_BYTES, MAX_TAGS, Tag, Tags, Unique,
@@ -51,9 +51,9 @@ pub use self::ledger::{
 pub use self::name::{MAX_NAME_BYTES, QueueName, TaskName};
 pub use self::priority::Priority;
 pub use self::store::{
-    Alteration, Altered, CRASH_LIMIT, Claim, ClaimAnswer, ClaimRequest, Claimant, Cursor, Due,
-    DuePage, JobFilter, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Lost,
-    NewRecord, Outcome, Owner, OwnerRow, Prune, Publication, Recorded, Renewed, Republish,
+    Alteration, Altered, Blob, BlobStore, CRASH_LIMIT, Claim, ClaimAnswer, ClaimRequest, Claimant,
+    Cursor, Due, DuePage, JobFilter, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore,
+    Lost, NewRecord, Outcome, Owner, OwnerRow, Prune, Publication, Recorded, Renewed, Republish,
     SearchText, Searched, Standing, StateCount, StateStore, StoreInfo, TakeStore, Taken, Taker,
 };
 pub use self::task::{Task, TaskOptions};

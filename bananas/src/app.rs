@@ -100,7 +100,8 @@ impl App {
     /// `InvalidArgument`, with the key, for a wrapper that is asked for what makes no sense.
     pub fn wrappers(config: &Config) -> Result<Vec<String>> {
         let expected = backend::expected(&config.broker.url);
-        let wrapping = Wrapping::of(config, &expected)?;
+        let beside = backend::expected_store(config);
+        let wrapping = Wrapping::of(config, &expected, &beside)?;
         Ok(wrapping.reasons().to_vec())
     }
 

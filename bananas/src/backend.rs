@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bananas_core::config::{Config, DEFAULT_URL, redact};
-use bananas_core::wrapper::Wrapping;
+use bananas_core::wrapper::{Beside, Wrapping};
 use bananas_core::{
-    Broker, BrokerInfo, Capabilities, Env, Error, ErrorKind, Ledger, Result, StateStore,
+    Broker, BrokerInfo, Capabilities, Durability, Env, Error, ErrorKind, Ledger, Result,
+    StateStore, StoreInfo,
 };
 
 use crate::requirement;
@@ -78,16 +79,17 @@ pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn 
         }
     };
     requirement::check(config, opened.broker.as_ref(), store.as_ref()).await?;
-    let wrapping = Wrapping::of(config, opened.broker.info())?;
-    let broker = wrapping.around(opened.broker, env);
+    let beside = Beside::of(store.as_ref());
+    let wrapping = Wrapping::of(config, opened.broker.info(), &beside)?;
+    let broker = wrapping.around(opened.broker, &store, env)?;
     match Arc::clone(&store).fused(broker.as_ref(), env) {
         Some(ledger) => Ok(ledger),
         None => Ok(join(broker, store, Arc::clone(env))),
     }
 }
 
-/// What the backend of a URL can do as far as that is known without connecting: the engines that there are
-/// tell all priorities apart and keep every delay, but for RabbitMQ, where that depends on the kind of queues.
+/// What the backend of a URL can do as far as that is known without connecting: engines that are a store as well
+/// can do all that is asked, and the others say what they expect of their servers.
 pub(crate) fn expected(url: &str) -> BrokerInfo {
     let scheme = url.split(':').next().unwrap_or(url);
     let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
@@ -104,10 +106,32 @@ fn expected_capabilities(url: &str, scheme: &str) -> Capabilities {
         #[cfg(feature = "amqp")]
         "amqp" | "amqps" => bananas_broker_amqp::AmqpConfig::from_url(url)
             .map_or_else(|_| Capabilities::exact(), |amqp| amqp.capabilities()),
+        #[cfg(feature = "nats")]
+        "nats" | "tls+nats" => bananas_broker_nats::NatsConfig::from_url(url)
+            .map_or_else(|_| Capabilities::exact(), |nats| nats.capabilities()),
+        #[cfg(feature = "sqs")]
+        "sqs" => bananas_broker_sqs::SqsConfig::from_url(url)
+            .map_or_else(|_| Capabilities::exact(), |sqs| sqs.capabilities()),
         _ => {
             let _ = url;
             Capabilities::exact()
         }
+    }
+}
+
+/// What the store of a configuration is expected to be. Every engine of ours keeps large bodies.
+pub(crate) fn expected_store(config: &Config) -> Beside {
+    let url = config.store.url.as_deref().unwrap_or(&config.broker.url);
+    let scheme = url.split(':').next().unwrap_or(url);
+    let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
+    Beside {
+        store: StoreInfo {
+            backend: known.map_or("this store", |(known, _)| known),
+            url: redact(url),
+            durability: Durability::D1,
+            max_value: Capabilities::exact().max_message,
+        },
+        blobs: true,
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    BatchId, Broker, ClaimAnswer, ClaimRequest, Due, DuePage, Env, Error, ErrorKind, Fact, JobId,
-    JobIndex, JobSettle, JobSettled, JobStore, Ledger, Lost, NewRecord, Owner, OwnerId, OwnerRow,
-    Publication, Recorded, Renewed, Result, StateStore, StoreInfo,
+    BatchId, BlobStore, Broker, ClaimAnswer, ClaimRequest, Due, DuePage, Env, Error, ErrorKind,
+    Fact, JobId, JobIndex, JobSettle, JobSettled, JobStore, Ledger, Lost, NewRecord, Owner,
+    OwnerId, OwnerRow, Publication, Recorded, Renewed, Result, StateStore, StoreInfo,
 };
 
 /// Refuses claims while it is told to.
@@ -50,6 +50,10 @@ impl StateStore for FlakyStore {
 
     fn index(&self) -> &dyn JobIndex {
         self.inner.index()
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        self.inner.blobs()
     }
 
     fn fused(

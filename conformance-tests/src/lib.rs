@@ -47,6 +47,7 @@ mod told;
 mod tool;
 mod virtual_env;
 mod watched_broker;
+mod wrapped;
 
 pub use self::harness::{Backend, BrokerHarness, LedgerHarness, SplitHarness, StoreHarness};
 pub use self::known_failure::KnownFailure;
@@ -58,3 +59,4 @@ pub use self::probe::{Probe, Probing};
 pub use self::suite::Suite;
 pub use self::teeth::{GoodEngine, Teeth};
 pub use self::timing::Timing;
+pub use self::wrapped::{Wrap, Wrapped};

@@ -114,9 +114,15 @@ impl Suite {
     /// Adds the checks of a state store.
     #[must_use]
     pub fn store<H: StoreHarness>(mut self, harness: &Arc<H>) -> Self {
-        let offer = self.offer(harness.as_ref(), async { Ok(Answer::default()) });
+        let (asked, opened) = (Arc::<H>::clone(harness), Arc::<H>::clone(harness));
+        let offer = self.offer(harness.as_ref(), async move {
+            let mut answer = Answer::default();
+            let blobs = asked.open(ASKED).await?.blobs().is_some();
+            answer.tools.extend(blobs.then_some(Tool::Blobs));
+            Ok(answer)
+        });
         for check in checks::store() {
-            let opened = Arc::<H>::clone(harness);
+            let opened = Arc::<H>::clone(&opened);
             let open = async move || StoreCase::open(opened, check.name).await;
             self.add("store", check, &offer, move || Box::pin(open()));
         }

@@ -23,6 +23,8 @@ pub(crate) enum Tool {
     Network,
     /// A ledger whose broker and store are one engine.
     OneEngine,
+    /// A store that keeps large bodies.
+    Blobs,
 }
 
 impl Tool {
@@ -48,6 +50,7 @@ impl Tool {
             Self::Child => "its harness runs no child processes",
             Self::Network => "its harness has no server to attack",
             Self::OneEngine => "its broker is another engine than its store",
+            Self::Blobs => "its store keeps no large bodies",
         }
     }
 }

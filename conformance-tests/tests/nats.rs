@@ -1,6 +1,6 @@
 //! The contract on NATS JetStream, of the newest release and of the oldest that we work with: a private server
 //! of each for all checks of this process, or those that two variables name, and a namespace for each check. And
-//! the ledger on the newest over a store in SQLite, and one in memory.
+//! the ledger on the newest over a store in SQLite, and one in memory; and the wrappers around the newest.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
 use bananas_broker_nats::{Login, NatsConfig, NatsEngine};
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
+use bananas_core::wrapper::{ClaimCheck, LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
     TokioEnv,
 };
 use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite, Wrapped};
 use nats_probe::NatsProbe;
 use tempfile::TempDir;
 
@@ -195,14 +196,20 @@ impl Split {
         })
     }
 
+    /// A store in memory.
+    fn memory(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
+        let Place::Memory(engines) = &self.place else {
+            return Err(Error::new(ErrorKind::Unsupported, "its store is a file"));
+        };
+        let mut engines = engines.lock().unwrap();
+        let new = || MemoryEngine::new(self.env());
+        let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
+        Ok(engine.store())
+    }
+
     async fn store(&self, namespace: &str) -> Result<Arc<dyn StateStore>> {
         match &self.place {
-            Place::Memory(engines) => {
-                let mut engines = engines.lock().unwrap();
-                let new = || MemoryEngine::new(self.env());
-                let engine = engines.entry(namespace.to_owned()).or_insert_with(new);
-                Ok(engine.store())
-            }
+            Place::Memory(_) => self.memory(namespace),
             Place::Sqlite(folder) => {
                 let mut config = SqliteConfig::default();
                 config.path = folder.join(namespace).with_extension("db");
@@ -306,6 +313,12 @@ fn version(program: &Path) -> Option<(u32, u32)> {
     Some((major, numbers.next()?.parse().ok()?))
 }
 
+/// Lanes around a broker, as the configuration asks for them.
+fn in_lanes(_: &str, broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+    let plan = LanePlan::new().others(Lanes::strict(3)?);
+    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
+}
+
 fn main() -> ExitCode {
     let mut suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
@@ -352,6 +365,13 @@ fn main() -> ExitCode {
             let memory = Split::new("nats+memory", &nats, Place::Memory(Mutex::default()));
             let sqlite = Split::new("nats+sqlite", &nats, Place::Sqlite(stores.clone()));
             suite = suite.ledger(&memory).ledger(&sqlite);
+            let stores = Arc::clone(&memory);
+            let check = Wrapped::new(&nats, "check", move |namespace, broker, env| {
+                let store = stores.memory(namespace)?;
+                Ok(Arc::new(ClaimCheck::new(broker, store, env)?))
+            });
+            let lanes = Wrapped::new(&nats, "lanes", in_lanes);
+            suite = suite.broker(&check).broker(&lanes);
         }
     }
     suite.run()

@@ -1,6 +1,7 @@
 //! The state store side: one table of jobs behind one lock, and the traits over it.
 
 mod batches;
+mod blobs;
 mod index;
 mod jobs;
 mod owners;
@@ -17,10 +18,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore,
-    StoreInfo, TakeStore, Taker,
+    BlobStore, Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result,
+    StateStore, StoreInfo, TakeStore, Taker,
 };
 
+pub(crate) use self::blobs::Blobs;
 use self::table::Table;
 use self::taker::MemoryTaker;
 use crate::connection::{Connection, Memory};
@@ -51,6 +53,10 @@ impl MemoryStore {
 
     pub(crate) fn memory(&self) -> &Memory {
         &self.connection.memory
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        self.connection.check_open()
     }
 
     /// Does something under the lock, then wakes whom it concerns.
@@ -92,6 +98,10 @@ impl StateStore for MemoryStore {
 
     fn index(&self) -> &dyn JobIndex {
         self
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        Some(self)
     }
 
     fn fused(self: Arc<Self>, broker: &dyn Broker, env: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {

@@ -1,6 +1,7 @@
 //! The store's side of the engine: jobs of each queue under the hash tag of that queue. Each operation is a file;
 //! this one ties them together.
 
+mod blobs;
 mod claim;
 mod due;
 mod index;
@@ -21,10 +22,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, Fact, FusedLedger, JobIndex, JobStore, Ledger, LedgerInfo, OwnerId, QueueName,
-    Result, StateStore, StoreInfo, TakeStore, Taker,
+    BlobStore, Broker, Env, Fact, FusedLedger, JobIndex, JobStore, Ledger, LedgerInfo, OwnerId,
+    QueueName, Result, StateStore, StoreInfo, TakeStore, Taker,
 };
 
+pub(crate) use self::blobs::remove_all as remove_blobs;
 pub(crate) use self::index::Watchers;
 pub(crate) use self::known::Known;
 use self::taker::RedisTaker;
@@ -67,6 +69,10 @@ impl StateStore for RedisStore {
 
     fn index(&self) -> &dyn JobIndex {
         self
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        Some(self)
     }
 
     fn fused(self: Arc<Self>, broker: &dyn Broker, env: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {

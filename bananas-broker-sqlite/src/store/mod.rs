@@ -1,6 +1,7 @@
 //! The store's side of the engine. Each operation is a file; this one ties them together.
 
 mod alter;
+mod blobs;
 mod claim;
 mod dated;
 mod due;
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result, StateStore,
-    StoreInfo, TakeStore, Taker,
+    BlobStore, Broker, Env, Fact, JobIndex, JobStore, Ledger, OwnerId, QueueName, Result,
+    StateStore, StoreInfo, TakeStore, Taker,
 };
 
 pub(crate) use self::jobs::{chunks, extend};
@@ -58,6 +59,10 @@ impl StateStore for SqliteStore {
 
     fn index(&self) -> &dyn JobIndex {
         self
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        Some(self)
     }
 
     fn fused(self: Arc<Self>, broker: &dyn Broker, env: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {

@@ -134,7 +134,7 @@ impl SqsBroker {
 }
 
 /// What the service can do, by the kind of its queues and by whose service it is.
-fn capabilities(config: &SqsConfig) -> Capabilities {
+pub(crate) fn capabilities(config: &SqsConfig) -> Capabilities {
     let fifo = config.kind == QueueKind::Fifo;
     let mut can = Capabilities::exact();
     can.delay = if fifo {

@@ -214,6 +214,34 @@ fn a_nats_url_is_read_and_neither_a_password_nor_a_token_is_shown() {
 }
 
 #[test]
+fn what_a_broker_lacks_is_said_before_anybody_connects() {
+    for (url, lines) in [
+        (
+            "sqs://eu-west-1",
+            [
+                "# PriorityLanes: each queue has 3 lanes, as sqs tells no priorities apart\n",
+                "# ClaimCheck: bodies over 764 KiB, up to 16384 KiB, are kept in the store, as sqs takes no larger ones\n",
+                "# the store: delays beyond 15m of untracked jobs wait there, as sqs keeps none longer\n",
+            ],
+        ),
+        (
+            "nats://localhost?lanes=1",
+            [
+                "# PriorityLanes: each queue has 3 lanes, as nats tells no priorities apart\n",
+                "# ClaimCheck: bodies over 1008 KiB, up to 16384 KiB, are kept in the store, as nats takes no larger ones\n",
+                "# the store: delays beyond ",
+            ],
+        ),
+    ] {
+        let stage = Stage::with(&format!("[broker]\nurl = \"{url}\"\n"));
+        let shown = stage.run(&["config", "check"]).ok().stdout;
+        for line in lines {
+            assert!(shown.contains(line), "{line}{shown}");
+        }
+    }
+}
+
+#[test]
 fn an_sqs_url_is_read_and_is_no_store() {
     let stage = Stage::with("[broker]\nurl = \"sqs://eu-west-1?kind=fifo\"\n");
     stage.run(&["config", "check"]).ok();

@@ -79,7 +79,7 @@ fn an_argument_of_fifty_mebibytes_is_refused_with_both_sizes() {
     let stage = Stage::new();
     let large = format!("\"{}\"", "x".repeat(50 * MEBIBYTE));
     std::fs::write(stage.path("large.json"), &large).unwrap();
-    let sizes = "an argument of 51201 KiB exceeds the 1024 KiB limit";
+    let sizes = "an argument of 51201 KiB exceeds the 16384 KiB limit";
     stage
         .run(&["enqueue", "hello", "@large.json"])
         .ends_with(2)
@@ -94,12 +94,12 @@ fn an_argument_of_fifty_mebibytes_is_refused_with_both_sizes() {
     let done = done
         .ends_with(1)
         .says("line 2: an argument of ")
-        .says("exceeds the 1024 KiB limit");
+        .says("exceeds the 16384 KiB limit");
     assert_eq!(done.stdout.lines().count(), 2);
     // It fits as an argument, but not with what a job needs around it.
-    let tight = format!("\"{}\"", "x".repeat(MEBIBYTE - 2));
+    let tight = format!("\"{}\"", "x".repeat(16 * MEBIBYTE - 2));
     let done = stage.run_with_input(&["enqueue", "hello", "-"], tight.as_bytes());
-    done.ends_with(2).says("exceeds the 1024 KiB limit");
+    done.ends_with(2).says("exceeds the 16384 KiB limit");
     assert_eq!(count(&stage, "ready"), 2);
 }
 

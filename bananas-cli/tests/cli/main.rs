@@ -1,4 +1,4 @@
-//! The built `bananas` command, run in temporary folders on SQLite, on Redis and on RabbitMQ.
+//! The built `bananas` command, run in temporary folders on SQLite, on Redis, on NATS and on RabbitMQ.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +16,7 @@ mod faults;
 mod find;
 mod help;
 mod kill;
+mod large;
 mod life;
 mod look;
 mod rabbitmq;

@@ -18,7 +18,7 @@ pub use self::manual::ManualEnv;
 #[cfg(feature = "tokio")]
 pub use self::tokio::TokioEnv;
 
-use crate::{BatchId, JobId, OwnerId, Tick, Timestamp};
+use crate::{BatchId, BlobId, JobId, OwnerId, Tick, Timestamp};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,6 +137,12 @@ impl dyn Env {
     #[must_use]
     pub fn batch_id(&self) -> BatchId {
         BatchId::from_uuid(self.uuid())
+    }
+
+    /// A new name for a blob of a job's message.
+    #[must_use]
+    pub fn blob_id(&self, job: Option<JobId>) -> BlobId {
+        BlobId::new(self.uuid(), job)
     }
 
     fn uuid(&self) -> uuid::Uuid {

@@ -11,6 +11,7 @@
 //!   ends nor prolongs one.
 //! - **S5** Every operation ends within its deadline.
 
+mod blob;
 mod claim;
 mod filter;
 mod index;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::blob::{Blob, BlobStore};
 pub use self::claim::{Claim, ClaimAnswer, ClaimRequest};
 pub use self::filter::{Cursor, JobFilter, JobPage};
 pub use self::index::{Alteration, Altered, JobIndex, Prune, StateCount};
@@ -68,6 +70,11 @@ pub trait StateStore: Send + Sync + fmt::Debug + 'static {
 
     /// Looking at jobs and changing them from outside: what people need.
     fn index(&self) -> &dyn JobIndex;
+
+    /// Large bodies, where it keeps such.
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        None
+    }
 
     /// A ledger of its own, when `broker` is the same engine and a job's record can be its message.
     fn fused(self: Arc<Self>, broker: &dyn Broker, env: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>>;

@@ -2,8 +2,10 @@
 //!
 //! A wrapper keeps the whole contract of [`Broker`](crate::Broker), and its capabilities are the effective ones.
 
+pub mod claim_check;
 pub mod lanes;
 mod wrapping;
 
+pub use self::claim_check::ClaimCheck;
 pub use self::lanes::{LanePlan, Lanes, PriorityLanes};
-pub use self::wrapping::Wrapping;
+pub use self::wrapping::{Beside, Wrapping};

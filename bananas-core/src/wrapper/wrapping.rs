@@ -2,17 +2,41 @@
 
 use std::sync::Arc;
 
+use super::claim_check::{self, ClaimCheck};
 use super::lanes::{LanePlan, Lanes, PriorityLanes};
 use crate::config::{Config, QueueConfig};
-use crate::{Broker, BrokerInfo, Delay, Env, Error, ErrorKind, QueueName, Result};
+use crate::{
+    Broker, BrokerInfo, Delay, Env, Error, ErrorKind, QueueName, Result, StateStore, StoreInfo,
+};
 
 /// The lanes that queues have on a broker that tells no priorities apart.
 const USUAL_LANES: u8 = 3;
+
+/// The store beside a broker.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Who it is.
+    pub store: StoreInfo,
+    /// Whether it keeps large bodies.
+    pub blobs: bool,
+}
+
+impl Beside {
+    /// What there is to know of a store.
+    #[must_use]
+    pub fn of(store: &dyn StateStore) -> Self {
+        Self {
+            store: store.info().clone(),
+            blobs: store.blobs().is_some(),
+        }
+    }
+}
 
 /// The wrappers that a configuration needs around a broker, each with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrapping {
     lanes: LanePlan,
+    claim_check: bool,
     reasons: Vec<String>,
 }
 
@@ -22,11 +46,18 @@ impl Wrapping {
     /// # Errors
     ///
     /// `InvalidArgument`, with the key, for lanes that make no sense.
-    pub fn of(config: &Config, broker: &BrokerInfo) -> Result<Self> {
+    pub fn of(config: &Config, broker: &BrokerInfo, beside: &Beside) -> Result<Self> {
         let mut reasons = Vec::new();
         let lanes = lanes(config, broker, &mut reasons)?;
+        let large = large_bodies(broker, beside);
+        let claim_check = large.is_some();
+        reasons.extend(large);
         reasons.extend(long_delays(broker));
-        Ok(Self { lanes, reasons })
+        Ok(Self {
+            lanes,
+            claim_check,
+            reasons,
+        })
     }
 
     /// One line for each wrapper and queue: what it serves, and why.
@@ -35,9 +66,17 @@ impl Wrapping {
         &self.reasons
     }
 
-    /// Puts them around the broker.
-    #[must_use]
-    pub fn around(&self, mut broker: Arc<dyn Broker>, env: &Arc<dyn Env>) -> Arc<dyn Broker> {
+    /// Puts them around the broker; large bodies go to the store.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` when the store keeps no large bodies, although it was said to.
+    pub fn around(
+        &self,
+        mut broker: Arc<dyn Broker>,
+        store: &Arc<dyn StateStore>,
+        env: &Arc<dyn Env>,
+    ) -> Result<Arc<dyn Broker>> {
         for reason in &self.reasons {
             tracing::info!("{reason}");
         }
@@ -45,7 +84,12 @@ impl Wrapping {
             let lanes = PriorityLanes::new(broker, self.lanes.clone(), Arc::clone(env));
             broker = Arc::new(lanes);
         }
-        broker
+        // Outside the lanes, so that what crosses them is small.
+        if self.claim_check {
+            let checked = ClaimCheck::new(broker, Arc::clone(store), Arc::clone(env))?;
+            broker = Arc::new(checked);
+        }
+        Ok(broker)
     }
 }
 
@@ -77,6 +121,22 @@ fn lanes(config: &Config, broker: &BrokerInfo, reasons: &mut Vec<String>) -> Res
         plan = plan.queue(name.clone(), lanes);
     }
     Ok(plan)
+}
+
+/// Why bodies go to the store, if some do.
+fn large_bodies(broker: &BrokerInfo, beside: &Beside) -> Option<String> {
+    let (takes, limit) = (
+        broker.capabilities.max_message,
+        claim_check::limit(&beside.store),
+    );
+    let backend = broker.backend;
+    (beside.blobs && takes < limit).then(|| {
+        format!(
+            "ClaimCheck: bodies over {} KiB, up to {} KiB, are kept in the store, as {backend} takes no larger ones",
+            takes / 1024,
+            limit / 1024
+        )
+    })
 }
 
 /// What becomes of delays that the broker cannot keep: no wrapper's work, but of the same kind for a reader.
@@ -134,7 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Capabilities;
+    use crate::{Capabilities, Durability};
 
     fn reasons(text: &str, levels: u8) -> Vec<String> {
         let mut capabilities = Capabilities::exact();
@@ -152,7 +212,32 @@ mod tests {
             version: None,
             capabilities,
         };
-        Wrapping::of(&config, &broker).unwrap()
+        Wrapping::of(&config, &broker, &beside(true)).unwrap()
+    }
+
+    fn beside(blobs: bool) -> Beside {
+        let store = StoreInfo {
+            backend: "sqlite",
+            url: "sqlite://jobs.db".to_owned(),
+            durability: Durability::D2,
+            max_value: 64 * 1024 * 1024,
+        };
+        Beside { store, blobs }
+    }
+
+    #[test]
+    fn bodies_that_the_broker_does_not_take_are_said_to_be_kept_in_the_store_that_can() {
+        let mut capabilities = Capabilities::exact();
+        capabilities.max_message = 1_000 * 1024;
+        let large = "ClaimCheck: bodies over 1000 KiB, up to 16384 KiB, are kept in the store, as nats takes no larger ones";
+        assert_eq!(wrapping("", capabilities.clone()).reasons(), [large]);
+        let broker = BrokerInfo {
+            backend: "nats",
+            url: String::new(),
+            version: None,
+            capabilities,
+        };
+        assert_eq!(large_bodies(&broker, &beside(false)), None);
     }
 
     #[test]

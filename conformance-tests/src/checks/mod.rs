@@ -44,6 +44,7 @@ mod split_intake;
 mod split_outbox;
 mod split_settle;
 mod store_batch;
+mod store_blobs;
 mod store_claim;
 mod store_close;
 mod store_due;
@@ -134,6 +135,7 @@ pub(crate) fn split() -> impl Iterator<Item = &'static Check<SplitCase>> {
 pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
     [
         store_batch::CHECKS,
+        store_blobs::CHECKS,
         store_claim::CHECKS,
         store_close::CHECKS,
         store_due::CHECKS,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, BatchId, Broker, ClaimAnswer, ClaimRequest, Cursor, Due, DuePage, Env,
-    Fact, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Ledger,
-    Lost, NewRecord, Owner, OwnerId, OwnerRow, Prune, Publication, Recorded, Renewed, Result,
-    StateCount, StateStore, StoreInfo,
+    Alteration, Altered, BatchId, Blob, BlobId, BlobStore, Broker, ClaimAnswer, ClaimRequest,
+    Cursor, Due, DuePage, Env, Fact, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle,
+    JobSettled, JobStore, Ledger, Lost, NewRecord, Owner, OwnerId, OwnerRow, Prune, Publication,
+    Recorded, Renewed, Result, StateCount, StateStore, StoreInfo, Timestamp,
 };
+use bytes::Bytes;
 
 /// What is wrong with a store. Each method is one of the store's, and is right unless the fault says
 /// otherwise. All clients of one namespace share one fault.
@@ -103,6 +104,27 @@ pub(super) trait StoreFault: Send + Sync + fmt::Debug {
     async fn prune(&self, good: &dyn JobIndex, prune: Prune) -> Result<u64> {
         good.prune(prune).await
     }
+
+    async fn put_blobs(&self, good: &dyn BlobStore, blobs: Vec<Blob>) -> Vec<Result<()>> {
+        good.put(blobs).await
+    }
+
+    async fn get_blobs(&self, good: &dyn BlobStore, ids: &[BlobId]) -> Vec<Result<Option<Bytes>>> {
+        good.get(ids).await
+    }
+
+    async fn delete_blobs(&self, good: &dyn BlobStore, ids: &[BlobId]) -> Result<()> {
+        good.delete(ids).await
+    }
+
+    async fn list_blobs(
+        &self,
+        good: &dyn BlobStore,
+        made_before: Timestamp,
+        (after, max): (Option<BlobId>, usize),
+    ) -> Result<Vec<BlobId>> {
+        good.list(made_before, after, max).await
+    }
 }
 
 /// A good store with a fault in it.
@@ -136,6 +158,10 @@ impl StateStore for BrokenStore {
 
     fn index(&self) -> &dyn JobIndex {
         self
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        self.good.blobs().is_some().then_some(self)
     }
 
     fn fused(self: Arc<Self>, _: &dyn Broker, _: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {
@@ -232,5 +258,38 @@ impl JobIndex for BrokenStore {
 
     async fn prune(&self, prune: Prune) -> Result<u64> {
         self.fault.prune(self.good.index(), prune).await
+    }
+}
+
+impl BrokenStore {
+    fn good_blobs(&self) -> &dyn BlobStore {
+        self.good.blobs().expect("a store with blobs")
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl BlobStore for BrokenStore {
+    async fn put(&self, blobs: Vec<Blob>) -> Vec<Result<()>> {
+        self.fault.put_blobs(self.good_blobs(), blobs).await
+    }
+
+    async fn get(&self, ids: &[BlobId]) -> Vec<Result<Option<Bytes>>> {
+        self.fault.get_blobs(self.good_blobs(), ids).await
+    }
+
+    async fn delete(&self, ids: &[BlobId]) -> Result<()> {
+        self.fault.delete_blobs(self.good_blobs(), ids).await
+    }
+
+    async fn list(
+        &self,
+        made_before: Timestamp,
+        after: Option<BlobId>,
+        max: usize,
+    ) -> Result<Vec<BlobId>> {
+        let page = (after, max);
+        let listed = self.fault.list_blobs(self.good_blobs(), made_before, page);
+        listed.await
     }
 }

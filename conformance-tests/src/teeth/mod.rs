@@ -8,6 +8,7 @@
 //! at the end of a deadline.
 
 mod admin_faults;
+mod blob_faults;
 mod broken_broker;
 mod broken_ledger;
 mod broken_store;
@@ -44,6 +45,7 @@ fn faults() -> impl Iterator<Item = &'static Fault> {
         claim_faults::FAULTS,
         owner_faults::FAULTS,
         index_faults::FAULTS,
+        blob_faults::FAULTS,
         ledger_faults::FAULTS,
     ]
     .into_iter()

@@ -103,7 +103,7 @@ fn ready<C>(
 ) -> Option<(String, Run)> {
     let name = format!("{side}::{}", check.name);
     let cheap = matches!(check.tier, Tier::Smoke | Tier::Core);
-    let at_hand = matches!(check.tool, Tool::Nothing | Tool::OneEngine);
+    let at_hand = matches!(check.tool, Tool::Nothing | Tool::OneEngine | Tool::Blobs);
     let wanted = refusal.is_none() && at_hand && cheap;
     wanted.then(|| (name, Box::new(run) as Run))
 }

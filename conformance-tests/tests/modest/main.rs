@@ -13,13 +13,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
-use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
+use bananas_core::wrapper::{ClaimCheck, LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Delay, Env, Ledger, Owner, QueueName, Result, SplitLedger, SplitOptions, TokioEnv,
 };
 use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Probing, Suite};
 
 use self::broker::{Foreign, HOUR, Modest};
+
+/// Bodies of more bytes go to the store, where there is a `ClaimCheck`: nearly all that the checks send.
+const LARGE: usize = 4;
 
 /// Passed on to nobody, so no text can show it.
 const PASSWORD: &str = "a-password-that-no-text-shows";
@@ -28,6 +31,7 @@ struct Harness {
     name: &'static str,
     delay: Delay,
     lanes: LanePlan,
+    claim_check: bool,
     env: Arc<dyn Env>,
     engines: Mutex<HashMap<String, Arc<MemoryEngine>>>,
     foreign: Arc<Foreign>,
@@ -104,12 +108,17 @@ impl Backend for Harness {
 #[async_trait]
 impl BrokerHarness for Harness {
     async fn open(&self, namespace: &str) -> Result<Arc<dyn Broker>> {
-        let broker = self.modest(namespace);
-        if !self.lanes.has_lanes() {
-            return Ok(broker);
+        let mut broker = self.modest(namespace);
+        if self.lanes.has_lanes() {
+            let lanes = PriorityLanes::new(broker, self.lanes.clone(), self.env());
+            broker = Arc::new(lanes);
         }
-        let lanes = PriorityLanes::new(broker, self.lanes.clone(), self.env());
-        Ok(Arc::new(lanes))
+        if self.claim_check {
+            let store = self.engine(namespace).store();
+            let checked = ClaimCheck::beyond(LARGE, broker, store, self.env())?;
+            broker = Arc::new(checked);
+        }
+        Ok(broker)
     }
 
     fn probe(&self, namespace: &str) -> Option<Arc<dyn Probe>> {
@@ -127,11 +136,12 @@ impl BrokerHarness for Harness {
 fn main() -> ExitCode {
     let suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
-    let harness = |name, delay, lanes: LanePlan| {
+    let harness = |name: &'static str, delay, lanes: LanePlan| {
         Arc::new(Harness {
             name,
             delay,
             lanes,
+            claim_check: name.ends_with("+check"),
             env: Arc::clone(&env),
             engines: Mutex::default(),
             foreign: Arc::default(),
@@ -144,7 +154,9 @@ fn main() -> ExitCode {
     };
     suite
         .broker(&harness("modest", short, LanePlan::new()))
-        .broker(&harness("modest+lanes", short, lanes))
+        .broker(&harness("modest+lanes", short, lanes.clone()))
+        .broker(&harness("modest+check", short, LanePlan::new()))
+        .broker(&harness("modest+lanes+check", short, lanes))
         .broker(&harness("undelayed", Delay::Unsupported, LanePlan::new()))
         .ledger(&harness("modest+memory", short, LanePlan::new()))
         .ledger(&harness(

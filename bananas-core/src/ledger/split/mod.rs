@@ -29,9 +29,9 @@ use self::source::SplitSource;
 use self::unconfirmed::Unconfirmed;
 use self::unsettled::Unsettled;
 use crate::{
-    Accepted, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex, JobSettled,
-    Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed, Result, Source,
-    SourceSpec, StateStore, Tended,
+    Accepted, BlobId, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex,
+    JobSettled, Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed,
+    Result, Source, SourceSpec, StateStore, Tended,
 };
 
 /// A ledger over any broker and any store.
@@ -88,6 +88,8 @@ struct Shared {
     evidence: Mutex<Evidence>,
     unconfirmed: Unconfirmed,
     unsettled: Unsettled,
+    /// Behind which of the store's blobs the next sweep goes on.
+    swept: Mutex<Option<BlobId>>,
     /// The queues that this ledger has made, as far as it knows.
     made: Mutex<BTreeSet<QueueName>>,
 }
@@ -120,6 +122,7 @@ impl SplitLedger {
             evidence: Mutex::default(),
             unconfirmed: Unconfirmed::default(),
             unsettled: Unsettled::default(),
+            swept: Mutex::default(),
             made: Mutex::default(),
         };
         Self {

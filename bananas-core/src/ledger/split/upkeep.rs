@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::Shared;
 use super::evidence::Evidence;
+use crate::wrapper::claim_check::sweep::sweep;
 use crate::{
     Chore, Due, JobState, Lost, OwnerId, Prune, Publication, QueueName, Republish, Result, Tended,
+    Timestamp,
 };
 
 /// How many jobs one page of upkeep moves.
@@ -33,6 +35,7 @@ impl Shared {
                     max: PAGE,
                 };
                 let jobs = self.store.index().prune(prune).await?;
+                self.sweep(now, dead).await?;
                 Ok(Tended {
                     jobs,
                     more: jobs >= PAGE as u64,
@@ -40,6 +43,15 @@ impl Shared {
                 })
             }
         }
+    }
+
+    /// Forgets bodies that messages left behind in the store.
+    async fn sweep(&self, now: Timestamp, dead: Duration) -> Result<()> {
+        let place = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = *place();
+        let next = sweep(self.store.as_ref(), now, dead, after).await?;
+        *place() = next;
+        Ok(())
     }
 
     pub(super) fn watch_for_loss(&self, queues: &[QueueName]) {

@@ -1,0 +1,2 @@
+-- Keeps a large body.
+return redis.call('SET', KEYS[1], ARGV[1])
