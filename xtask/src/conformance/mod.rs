@@ -4,12 +4,14 @@
 mod case;
 mod citation;
 mod clause;
+mod guide;
 mod page;
 mod record;
 
 pub(crate) use self::case::{CASES, Case};
 pub(crate) use self::citation::Citation;
 pub(crate) use self::clause::Clause;
+pub(crate) use self::guide::{FOLDER, Guide};
 pub(crate) use self::page::{PAGE, Page, row_of};
 pub(crate) use self::record::{Record, folder};
 
@@ -28,7 +30,7 @@ pub(crate) const VARIABLE: &str = "BANANAS_CONFORMANCE_REPORT";
 const TESTS: &str = "--workspace --all-features -E \
                      test(/::(broker|ledger|store|split)::(smoke|core|fault)::/)";
 
-/// Runs the suite on every backend and writes the page.
+/// Runs the suite on every backend, and writes the page about it and the tables of the guide.
 pub(crate) fn run(root: &Path) -> Result<bool> {
     let record = fresh_record(root)?;
     let mut step = Nextest::run("conformance", TESTS);
@@ -41,11 +43,21 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         println!("xtask: the page is not written, since checks failed");
         return Ok(false);
     }
-    let text = Page::of(&Tree::read(root)?, &Record::read(&folder(root))?).to_string();
-    let path = root.join(PAGE);
-    std::fs::write(&path, text).with_context(|| format!("cannot write {PAGE}"))?;
-    println!("xtask: wrote {PAGE}");
+    let (tree, record) = (Tree::read(root)?, Record::read(&folder(root))?);
+    write(root, PAGE, &Page::of(&tree, &record).to_string())?;
+    for page in tree.files.iter().filter(|it| it.path.starts_with(FOLDER)) {
+        if let Some(guide) = Guide::of(&page.text) {
+            let written = guide.written(&record);
+            write(root, &page.path, &written.context(page.path.clone())?)?;
+        }
+    }
     Ok(true)
+}
+
+fn write(root: &Path, page: &str, text: &str) -> Result<()> {
+    std::fs::write(root.join(page), text).with_context(|| format!("cannot write {page}"))?;
+    println!("xtask: wrote {page}");
+    Ok(())
 }
 
 /// Forgets the record of the last run, and answers where the next one goes.

@@ -62,19 +62,9 @@ impl<'a> Page<'a> {
     }
 
     fn capabilities(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = &self.record.capabilities;
-        writeln!(f, "\n## What each can do\n")?;
-        head(f, "capability", all.keys().map(String::as_str))?;
-        let first = all.values().next().into_iter().flatten();
-        for (what, _) in first {
-            write!(f, "| {what} |")?;
-            for rows in all.values() {
-                let how = rows.iter().find(|(name, _)| name == what);
-                write!(f, " {} |", how.map_or("", |(_, how)| how))?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
+        let all = self.record.capabilities.iter();
+        let columns: Vec<Column<'_>> = all.map(|(name, rows)| (name.as_str(), &rows[..])).collect();
+        write!(f, "\n## What each can do\n\n{}", table(&columns))
     }
 
     fn side(&self, f: &mut fmt::Formatter<'_>, side: &str, title: &str) -> fmt::Result {
@@ -141,8 +131,29 @@ impl fmt::Display for Page<'_> {
     }
 }
 
+/// The name of a backend, and what it can do.
+pub(super) type Column<'a> = (&'a str, &'a [(String, String)]);
+
+/// What some backends can do, one column each.
+pub(super) fn table(columns: &[Column<'_>]) -> String {
+    let names = columns.iter().map(|(name, _)| *name);
+    // Nothing that is written to a text fails.
+    let mut text = String::new();
+    head(&mut text, "capability", names).unwrap_or_default();
+    let first = columns.first().map_or(&[][..], |(_, rows)| *rows);
+    for (what, _) in first {
+        text += &format!("| {what} |");
+        for (_, rows) in columns {
+            let how = rows.iter().find(|(name, _)| name == what);
+            text += &format!(" {} |", how.map_or("", |(_, how)| how));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 fn head<'a>(
-    f: &mut fmt::Formatter<'_>,
+    f: &mut impl fmt::Write,
     first: &str,
     columns: impl Iterator<Item = &'a str>,
 ) -> fmt::Result {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::finding::Finding;
 use super::tree::Tree;
-use crate::conformance::{CASES, Case, Citation, Clause, PAGE, Page, Record, row_of};
+use crate::conformance::{
+    CASES, Case, Citation, Clause, FOLDER, Guide, PAGE, Page, Record, row_of,
+};
 
 /// A clause that no check proves, and a check that proves none or one that does not exist.
 pub(crate) fn unproved(tree: &Tree) -> Vec<Finding> {
@@ -103,11 +105,25 @@ fn first_columns(line: &str) -> Option<String> {
     is_check.then(|| format!("{}|", columns.get(..5).unwrap_or_default().join("|")))
 }
 
-/// A page whose answers are not those of this record.
+/// Pages that do not say what this record says.
 pub(crate) fn stale_answers(tree: &Tree, record: &Record) -> Vec<Finding> {
     let page = tree.files.iter().find(|file| file.path == PAGE);
     let shown = page.map_or("", |file| file.text.as_str());
     let made = Page::of(tree, record).to_string();
+    let mut findings: Vec<Finding> = stale(PAGE, shown, &made).into_iter().collect();
+    for file in tree.files.iter().filter(|it| it.path.starts_with(FOLDER)) {
+        let written = Guide::of(&file.text).map(|guide| guide.written(record));
+        findings.extend(match written {
+            Some(Ok(made)) => stale(&file.path, &file.text, &made),
+            Some(Err(error)) => Some(Finding::in_file(&file.path, error.to_string())),
+            None => None,
+        });
+    }
+    findings
+}
+
+/// The first line that differs.
+fn stale(page: &str, shown: &str, made: &str) -> Option<Finding> {
     let differs = (1..)
         .zip(made.lines())
         .find(|(number, line)| shown.lines().nth(number - 1) != Some(line));
@@ -118,10 +134,8 @@ pub(crate) fn stale_answers(tree: &Tree, record: &Record) -> Vec<Finding> {
             let text = format!(
                 "the run says otherwise: {line}\n    write the page anew with `cargo xtask conformance`"
             );
-            Finding::at(PAGE, number, text)
+            Finding::at(page, number, text)
         })
-        .into_iter()
-        .collect()
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         &["bananas", "bananas-core", "conformance-tests"],
     ),
     ("benches", &["bananas", "bananas-core", "bananas-broker-*"]),
-    ("torture", &["bananas", "conformance-tests"]),
+    ("torture", &["bananas", "bananas-core", "conformance-tests"]),
     ("xtask", &[]),
 ];
 
