@@ -15,6 +15,7 @@ mod rabbitmq;
 mod raw;
 mod redis;
 mod report;
+mod sqs;
 mod target;
 mod throughput;
 
@@ -78,6 +79,13 @@ enum Command {
         #[arg(long)]
         classic: bool,
     },
+    /// Measures publishing and consuming on an emulator of Amazon SQS, beside the library of AWS alone, and counts
+    /// requests. 2,000 jobs at most, for emulators are slow.
+    Sqs {
+        /// The emulator's endpoint; `cargo xtask brokers up sqs` starts one.
+        #[arg(long, env = "BANANAS_TEST_SQS_URL")]
+        endpoint: String,
+    },
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -102,6 +110,11 @@ async fn main() -> Result<()> {
             let plan = Plan::new(usize::try_from(args.jobs)?, args.rounds);
             let kind = rabbitmq::kind(*classic);
             return rabbitmq::measure(kind, plan, &mut Report::new(args.json)).await;
+        }
+        Some(Command::Sqs { endpoint }) => {
+            let jobs = usize::try_from(args.jobs)?.min(2_000);
+            let plan = Plan::new(jobs, args.rounds);
+            return sqs::measure(endpoint, plan, &mut Report::new(args.json)).await;
         }
         Some(Command::RedisBacklog { waiting }) => {
             let mut report = Report::new(args.json);

@@ -117,11 +117,9 @@ impl Kind {
     pub(crate) fn store(self, asked: StoreKind) -> StoreKind {
         match self {
             Self::Sqlite | Self::Redis => asked,
-            Self::Nats
-            | Self::Rabbitmq
-            | Self::RabbitmqClassic
-            | Self::Sqs
-            | Self::SqsFifo => StoreKind::Sqlite,
+            Self::Nats | Self::Rabbitmq | Self::RabbitmqClassic | Self::Sqs | Self::SqsFifo => {
+                StoreKind::Sqlite
+            }
         }
     }
 

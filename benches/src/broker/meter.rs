@@ -16,13 +16,14 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Measures what answers how many jobs it has done.
+    /// Measures what answers how many jobs it has done, on a server with this process id, if that says something.
     pub(super) async fn of(
         &mut self,
-        server: u32,
+        server: Option<u32>,
         work: impl Future<Output = Result<usize>> + Send,
     ) -> Result<()> {
-        let (client, of_server) = (cpu::own(), cpu::of_process(server)?);
+        let of_server = |pid: Option<u32>| pid.map(cpu::of_process).transpose();
+        let (client, before) = (cpu::own(), of_server(server)?);
         let start = Instant::now();
         let jobs = work.await?;
         let seconds = start.elapsed().as_secs_f64();
@@ -31,8 +32,9 @@ impl Meter {
         let micros = 1e6 / jobs;
         self.per_second.push(jobs / seconds);
         self.client_us.push((cpu::own() - client) * micros);
-        self.server_us
-            .push((cpu::of_process(server)? - of_server) * micros);
+        if let (Some(before), Some(after)) = (before, of_server(server)?) {
+            self.server_us.push((after - before) * micros);
+        }
         Ok(())
     }
 
@@ -45,8 +47,9 @@ impl Meter {
     pub(super) fn print(mut self, (target, what): (&str, &str), report: &mut Report) {
         report.figure(target, what, median(&mut self.per_second), "jobs/s");
         let of = |whose: &str| format!("{what}: {whose}");
-        let (client, server) = (&mut self.client_us, &mut self.server_us);
-        report.figure(target, &of("client"), median(client), "us CPU/job");
-        report.figure(target, &of("server"), median(server), "us CPU/job");
+        let sides = [("client", self.client_us), ("server", self.server_us)];
+        for (whose, mut us) in sides.into_iter().filter(|(_, us)| !us.is_empty()) {
+            report.figure(target, &of(whose), median(&mut us), "us CPU/job");
+        }
     }
 }

@@ -103,11 +103,11 @@ struct Figures {
     ratio: Vec<f64>,
 }
 
-/// Measures both sides on the server with this process id. The raw side is called `library`.
+/// Measures both sides on the server with this process id, if its CPU time is of interest. The raw side is called `library`.
 pub(crate) async fn measure(
     (target, library): (&str, &str),
     (ours, raw): (&mut impl Side, &mut impl Side),
-    server: u32,
+    server: Option<u32>,
     plan: Plan,
     report: &mut Report,
 ) -> Result<()> {

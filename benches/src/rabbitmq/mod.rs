@@ -36,6 +36,6 @@ pub(crate) async fn measure(kind: QueueType, plan: Plan, report: &mut Report) ->
         QueueType::Quorum => "rabbitmq-quorum",
         QueueType::Classic => "rabbitmq-classic",
     };
-    let pid = server.pid()?;
+    let pid = Some(server.pid()?);
     broker::measure((target, "lapin"), (&mut ours, &mut raw), pid, plan, report).await
 }

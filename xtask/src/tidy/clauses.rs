@@ -128,14 +128,12 @@ fn stale(page: &str, shown: &str, made: &str) -> Option<Finding> {
         .zip(made.lines())
         .find(|(number, line)| shown.lines().nth(number - 1) != Some(line));
     let cut = (shown.lines().count() > made.lines().count()).then_some((1, "its end"));
-    differs
-        .or(cut)
-        .map(|(number, line)| {
-            let text = format!(
-                "the run says otherwise: {line}\n    write the page anew with `cargo xtask conformance`"
-            );
-            Finding::at(page, number, text)
-        })
+    differs.or(cut).map(|(number, line)| {
+        let text = format!(
+            "the run says otherwise: {line}\n    write the page anew with `cargo xtask conformance`"
+        );
+        Finding::at(page, number, text)
+    })
 }
 
 #[cfg(test)]
