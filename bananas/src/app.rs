@@ -101,7 +101,7 @@ impl App {
     pub fn wrappers(config: &Config) -> Result<Vec<String>> {
         let expected = backend::expected(&config.broker.url);
         let beside = backend::expected_store(config);
-        let wrapping = Wrapping::of(config, &expected, &beside)?;
+        let wrapping = Wrapping::of(config, &expected)?.beside(&expected, &beside);
         Ok(wrapping.reasons().to_vec())
     }
 

@@ -79,9 +79,10 @@ pub(crate) async fn open(config: &Config, env: &Arc<dyn Env>) -> Result<Arc<dyn 
         }
     };
     requirement::check(config, opened.broker.as_ref(), store.as_ref()).await?;
-    let beside = Beside::of(store.as_ref());
-    let wrapping = Wrapping::of(config, opened.broker.info(), &beside)?;
-    let broker = wrapping.around(opened.broker, &store, env)?;
+    let info = opened.broker.info();
+    let wrapping = Wrapping::of(config, info)?.beside(info, &Beside::of(store.as_ref()));
+    let broker = wrapping.around(opened.broker, env);
+    let broker = wrapping.keeping_bodies(broker, &store, env)?;
     match Arc::clone(&store).fused(broker.as_ref(), env) {
         Some(ledger) => Ok(ledger),
         None => Ok(join(broker, store, Arc::clone(env))),

@@ -46,18 +46,24 @@ impl Wrapping {
     /// # Errors
     ///
     /// `InvalidArgument`, with the key, for lanes that make no sense.
-    pub fn of(config: &Config, broker: &BrokerInfo, beside: &Beside) -> Result<Self> {
+    pub fn of(config: &Config, broker: &BrokerInfo) -> Result<Self> {
         let mut reasons = Vec::new();
         let lanes = lanes(config, broker, &mut reasons)?;
-        let large = large_bodies(broker, beside);
-        let claim_check = large.is_some();
-        reasons.extend(large);
         reasons.extend(long_delays(broker));
         Ok(Self {
             lanes,
-            claim_check,
+            claim_check: false,
             reasons,
         })
+    }
+
+    /// And what the store beside the broker can do for it.
+    #[must_use]
+    pub fn beside(mut self, broker: &BrokerInfo, beside: &Beside) -> Self {
+        let large = large_bodies(broker, beside);
+        self.claim_check = large.is_some();
+        self.reasons.extend(large);
+        self
     }
 
     /// One line for each wrapper and queue: what it serves, and why.
@@ -66,17 +72,9 @@ impl Wrapping {
         &self.reasons
     }
 
-    /// Puts them around the broker; large bodies go to the store.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` when the store keeps no large bodies, although it was said to.
-    pub fn around(
-        &self,
-        mut broker: Arc<dyn Broker>,
-        store: &Arc<dyn StateStore>,
-        env: &Arc<dyn Env>,
-    ) -> Result<Arc<dyn Broker>> {
+    /// Puts those around the broker that need no store.
+    #[must_use]
+    pub fn around(&self, mut broker: Arc<dyn Broker>, env: &Arc<dyn Env>) -> Arc<dyn Broker> {
         for reason in &self.reasons {
             tracing::info!("{reason}");
         }
@@ -84,12 +82,26 @@ impl Wrapping {
             let lanes = PriorityLanes::new(broker, self.lanes.clone(), Arc::clone(env));
             broker = Arc::new(lanes);
         }
-        // Outside the lanes, so that what crosses them is small.
-        if self.claim_check {
-            let checked = ClaimCheck::new(broker, Arc::clone(store), Arc::clone(env))?;
-            broker = Arc::new(checked);
+        broker
+    }
+
+    /// Puts the one around it that keeps large bodies in the store, outside the lanes, so that what crosses them is
+    /// small.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` when the store keeps none, although it was said to.
+    pub fn keeping_bodies(
+        &self,
+        broker: Arc<dyn Broker>,
+        store: &Arc<dyn StateStore>,
+        env: &Arc<dyn Env>,
+    ) -> Result<Arc<dyn Broker>> {
+        if !self.claim_check {
+            return Ok(broker);
         }
-        Ok(broker)
+        let checked = ClaimCheck::new(broker, Arc::clone(store), Arc::clone(env))?;
+        Ok(Arc::new(checked))
     }
 }
 
@@ -212,7 +224,8 @@ mod tests {
             version: None,
             capabilities,
         };
-        Wrapping::of(&config, &broker, &beside(true)).unwrap()
+        let wrapping = Wrapping::of(&config, &broker).unwrap();
+        wrapping.beside(&broker, &beside(true))
     }
 
     fn beside(blobs: bool) -> Beside {
