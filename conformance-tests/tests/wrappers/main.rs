@@ -1,6 +1,7 @@
 //! What the core does for brokers that lack something, beyond the contract of the broker: over memory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claim_check;
 mod lanes;
 mod long_delay;
 #[path = "../modest/broker.rs"]

@@ -1,4 +1,4 @@
-//! A job that is too large for its broker: NATS takes a mebibyte.
+//! The commands on a real NATS server, and what it lacks: bodies above a mebibyte, and before 2.12 delays.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -94,4 +94,41 @@ fn an_argument_of_three_mebibytes_runs_on_a_broker_that_takes_one() {
         });
         assert!(size >= argument.len(), "{size}");
     }
+}
+
+/// Whether the server in PATH has no delays.
+fn has_no_delays() -> bool {
+    let output = Command::new("nats-server").arg("--version").output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let version = text.trim().rsplit_once('v').unwrap().1;
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
+    version < (2, 12)
+}
+
+#[test]
+fn an_untracked_job_waits_outside_the_broker_and_outlives_its_worker() {
+    let Some(nats) = NatsServer::start() else {
+        return;
+    };
+    let stage = Stage::with(&format!(
+        "[broker]\nurl = \"nats://127.0.0.1:{}\"\n\
+         [tasks.touch]\ntrack = \"none\"\nexec = {{ shell = \"touch ran\" }}\n",
+        nats.port
+    ));
+    let worker = stage.worker("one", &[]);
+    let id = stage.enqueue(&["touch", "--delay", "5s"]);
+    if has_no_delays() {
+        assert_eq!(stage.show(&id)["state"], "scheduled");
+    }
+    drop(worker);
+    assert!(!stage.path("ran").exists());
+    let _other = stage.worker("other", &[]);
+    stage.until("the job has run", || {
+        stage.path("ran").exists().then_some(())
+    });
+    stage.until("nothing is left of it", || {
+        let jobs = stage.run(&["jobs", "list", "--json"]).ok();
+        jobs.json_lines().is_empty().then_some(())
+    });
 }
