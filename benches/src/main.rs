@@ -11,6 +11,7 @@ mod broker;
 mod cpu;
 mod idle;
 mod latency;
+mod nats;
 mod rabbitmq;
 mod raw;
 mod redis;
@@ -78,6 +79,12 @@ enum Command {
         #[arg(long)]
         classic: bool,
     },
+    /// Measures publishing and consuming on a NATS server, which is started for it, beside async-nats alone.
+    Nats {
+        /// Beside acknowledgements that are not awaited. Ours are.
+        #[arg(long)]
+        plain_acks: bool,
+    },
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -102,6 +109,14 @@ async fn main() -> Result<()> {
             let plan = Plan::new(usize::try_from(args.jobs)?, args.rounds);
             let kind = rabbitmq::kind(*classic);
             return rabbitmq::measure(kind, plan, &mut Report::new(args.json)).await;
+        }
+        Some(Command::Nats { plain_acks }) => {
+            let plan = Plan::new(usize::try_from(args.jobs)?, args.rounds);
+            let acks = match plain_acks {
+                true => nats::Acks::Plain,
+                false => nats::Acks::Confirmed,
+            };
+            return nats::measure(acks, plan, &mut Report::new(args.json)).await;
         }
         Some(Command::RedisBacklog { waiting }) => {
             let mut report = Report::new(args.json);
