@@ -301,7 +301,9 @@ async fn what_is_given_back_for_later_waits_on_every_release() {
 
 #[tokio::test]
 async fn a_delivery_that_a_killed_server_has_forgotten_is_given_up_and_comes_again() {
-    for mut server in all("").await {
+    // An old server says of whatever it does not know that it has heard it.
+    let newer = all("").await.into_iter().filter(|server| server.schedules);
+    for mut server in newer {
         let rig = Rig::of(&server).await;
         let id = rig.publish(rig.message("forgotten")).await;
         let mut consumer = rig.consumer(DEADLINE * 10).await;
@@ -324,10 +326,7 @@ async fn a_delivery_that_a_killed_server_has_forgotten_is_given_up_and_comes_aga
             let waited = rig.env.monotonic().since(begin);
             assert!(waited < DEADLINE, "it is not known what became of it");
         };
-        // An old server says of whatever it does not know that it has heard it.
-        if server.schedules {
-            assert_eq!(settled, Settled::LeaseLost);
-        }
+        assert_eq!(settled, Settled::LeaseLost);
         assert_eq!(rig.one(consumer.as_mut()).await.message.id, Some(id));
     }
 }
