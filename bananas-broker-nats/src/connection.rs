@@ -41,6 +41,8 @@ pub(crate) struct Dialer {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    /// What the server calls itself; each start of one has another name.
+    pub(crate) server: Arc<str>,
     /// Says that it has ended, or is given up.
     end: Arc<watch::Sender<bool>>,
     /// What the server complained of last, without saying about what.
@@ -97,6 +99,7 @@ impl Dialer {
         let pool: &[ServerAddr] = &[real, nowhere];
         let client = options.connect(pool).await.map_err(|e| self.refused(&e))?;
         Ok(Connection {
+            server: client.server_info().server_id.into(),
             client,
             end,
             complaint,

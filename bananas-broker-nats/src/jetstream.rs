@@ -3,6 +3,8 @@
 //! Written here and not taken from the client library: what a server ignores must be read back from its answer,
 //! whatever version it is, and of each request it must be known whether it was sent.
 
+use std::sync::Arc;
+
 use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use bananas_core::{Tick, Timestamp};
@@ -28,6 +30,7 @@ pub(crate) async fn api(
         subject: format!("$JS.API.{what}"),
         headers: None,
         payload,
+        of: None,
     };
     let (message, sent) = wire.ask(call, until).await?;
     let answer = read(wire, &message)?;
@@ -54,6 +57,7 @@ pub(crate) async fn publish(
         subject,
         headers,
         payload,
+        of: None,
     };
     let (message, _) = wire.ask(call, until).await?;
     let answer = read(wire, &message)?;
@@ -63,17 +67,27 @@ pub(crate) async fn publish(
     }
 }
 
-/// Says something of a delivery and waits until the server has heard it; when it was said.
+/// Where a server hears of a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) subject: String,
+    /// Which start of a server made the delivery.
+    pub(crate) server: Arc<str>,
+}
+
+/// Says something of a delivery and waits until the server has heard it; when it was said. `LeaseLost` when a server
+/// that has started since then does not know it.
 pub(crate) async fn tell(
     wire: &Wire,
-    reply: &str,
+    reply: &Reply,
     words: String,
     until: Tick,
 ) -> Result<Tick, Error> {
     let call = Call {
-        subject: reply.to_owned(),
+        subject: reply.subject.clone(),
         headers: None,
         payload: words.into(),
+        of: Some(Arc::clone(&reply.server)),
     };
     let (message, sent) = wire.ask(call, until).await?;
     match message.payload.is_empty() {

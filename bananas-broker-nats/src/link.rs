@@ -24,12 +24,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The most calls that wait for an answer at a time.
 const ON_THEIR_WAY: usize = 1_024;
 
+/// How long a server may take to answer for a delivery that another start of a server has made. One that was killed
+/// may have forgotten the delivery, and says nothing then.
+const PATIENCE_WITH_ANOTHER: Duration = Duration::from_secs(1);
+
 /// Something to ask.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) subject: String,
     pub(crate) headers: Option<HeaderMap>,
     pub(crate) payload: Bytes,
+    /// Which start of a server made the delivery that this is about.
+    pub(crate) of: Option<Arc<str>>,
 }
 
 /// How it stands with the connection.
@@ -164,6 +170,11 @@ impl Wire {
         // It is never closed.
         let _turn = self.turns.acquire().await;
         let (number, connection) = self.connected(until).await?;
+        let is_of_another = call.of.is_some_and(|server| server != connection.server);
+        let patience = match is_of_another {
+            true => self.timeout().min(PATIENCE_WITH_ANOTHER),
+            false => self.timeout(),
+        };
         let sent = self.env.monotonic();
         let request = Request::new().payload(call.payload);
         let request = match call.headers {
@@ -177,7 +188,7 @@ impl Wire {
                 () = connection.ended() => None,
             }
         };
-        let error = match self.env.within(self.timeout(), answer).await {
+        let error = match self.env.within(patience, answer).await {
             Ok(Some(Ok(message))) => return Ok((message, sent)),
             Ok(Some(Err(e))) => match e.kind() {
                 RequestErrorKind::NoResponders => return Err(Error::NoResponders(self.url())),
@@ -185,6 +196,8 @@ impl Wire {
                 _ => self.cut_off(),
             },
             Ok(None) => self.cut_off(),
+            // The connection is sound for all that we know.
+            Err(_) if is_of_another => return Err(Error::LeaseLost),
             Err(_) => Error::Silence {
                 url: self.url(),
                 waited: self.timeout(),

@@ -300,6 +300,38 @@ async fn what_is_given_back_for_later_waits_on_every_release() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_a_killed_server_has_forgotten_is_given_up_and_comes_again() {
+    // An old server says of whatever it does not know that it has heard it.
+    let newer = all("").await.into_iter().filter(|server| server.schedules);
+    for mut server in newer {
+        let rig = Rig::of(&server).await;
+        let id = rig.publish(rig.message("forgotten")).await;
+        let mut consumer = rig.consumer(DEADLINE * 10).await;
+        let delivery = rig.one(consumer.as_mut()).await;
+        let begin = rig.env.monotonic();
+        server.process.kill().await.unwrap();
+        // What a server remembers of deliveries is written later than they are made.
+        std::fs::remove_file(server.remembered("Q+bananas+mail", "lane1")).unwrap();
+        server.process.start_again().await.unwrap();
+        let settled = loop {
+            let receipt = delivery.receipt.clone();
+            let settlement = Settlement::Ack;
+            let batch = vec![Settle {
+                receipt,
+                settlement,
+            }];
+            if let Ok(settled) = rig.broker.settle(batch).await.remove(0) {
+                break settled;
+            }
+            let waited = rig.env.monotonic().since(begin);
+            assert!(waited < DEADLINE, "it is not known what became of it");
+        };
+        assert_eq!(settled, Settled::LeaseLost);
+        assert_eq!(rig.one(consumer.as_mut()).await.message.id, Some(id));
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_falls_silent_while_one_waits_is_noticed() {
     let servers = all("").await;
     futures::future::join_all(servers.iter().map(async |server| {
@@ -458,27 +490,38 @@ async fn a_credentials_file_opens_the_door_of_its_account() {
 }
 
 #[tokio::test]
-async fn tls_is_used_with_the_authority_that_is_named_and_no_other() {
+async fn tls_proves_each_side_to_the_other_and_an_nkey_who_it_is() {
     let folder = TempDir::new().unwrap();
     let ours = Authority::create(&folder.path().join("ours")).unwrap();
     let other = Authority::create(&folder.path().join("other")).unwrap();
+    let pair = nkeys::KeyPair::new_user();
+    let seed = folder.path().join("user.nk");
+    std::fs::write(&seed, pair.seed().unwrap()).unwrap();
+    let (certificate, key) = (ours.server_certificate.display(), ours.server_key.display());
     let settings = format!(
-        "tls {{ cert_file: \"{}\", key_file: \"{}\" }}",
-        ours.server_certificate.display(),
-        ours.server_key.display()
+        "tls {{ cert_file: \"{certificate}\", key_file: \"{key}\", ca_file: \"{}\", verify: true }}
+         authorization {{ users = [ {{ nkey: {} }} ] }}",
+        ours.certificate.display(),
+        pair.public_key()
     );
     for server in all(&settings).await {
         let address = server.process.address();
-        let url = |authority: &Authority| {
+        let stranger = |authority: &Authority| {
             let authority = authority.certificate.display();
-            format!("tls+nats://{address}?ca={authority}&timeout_ms=2000")
+            let seed = seed.display();
+            format!("tls+nats://{address}?ca={authority}&nkey={seed}&timeout_ms=2000")
         };
-        let rig = Rig::open(&server.env, &url(&ours)).await.unwrap();
+        let identity = format!("&cert={certificate}&key={key}");
+        let rig = Rig::open(&server.env, &(stranger(&ours) + &identity)).await;
+        let rig = rig.unwrap();
         let id = rig.publish(rig.message("in secret")).await;
         let delivery = rig.one(rig.consumer(DEADLINE).await.as_mut()).await;
         assert_eq!(delivery.message.id, Some(id));
-        let error = refusal(&server, &url(&other)).await;
-        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        let mistrusted = stranger(&other) + &identity;
+        for url in [mistrusted, stranger(&ours)] {
+            let error = refusal(&server, &url).await;
+            assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod broker;
 mod cpu;
 mod idle;
 mod latency;
+mod nats;
 mod rabbitmq;
 mod raw;
 mod redis;
@@ -86,6 +87,12 @@ enum Command {
         #[arg(long, env = "BANANAS_TEST_SQS_URL")]
         endpoint: String,
     },
+    /// Measures publishing and consuming on a NATS server, which is started for it, beside async-nats alone.
+    Nats {
+        /// Beside acknowledgements that are not awaited. Ours are.
+        #[arg(long)]
+        plain_acks: bool,
+    },
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -115,6 +122,14 @@ async fn main() -> Result<()> {
             let jobs = usize::try_from(args.jobs)?.min(2_000);
             let plan = Plan::new(jobs, args.rounds);
             return sqs::measure(endpoint, plan, &mut Report::new(args.json)).await;
+        }
+        Some(Command::Nats { plain_acks }) => {
+            let plan = Plan::new(usize::try_from(args.jobs)?, args.rounds);
+            let acks = match plain_acks {
+                true => nats::Acks::Plain,
+                false => nats::Acks::Confirmed,
+            };
+            return nats::measure(acks, plan, &mut Report::new(args.json)).await;
         }
         Some(Command::RedisBacklog { waiting }) => {
             let mut report = Report::new(args.json);

@@ -201,7 +201,10 @@ async fn take_all(shared: &Shared, queue: &QueueName, names: &Names, lanes: usiz
             let mut replies = Vec::new();
             while more && replies.len() < BATCH {
                 match inbox.next_of(wire, lane).await? {
-                    Arrival::Message(message) => replies.extend(message.reply),
+                    Arrival::Message(message) => {
+                        let reply = message.reply.map(|reply| inbox.reply_to(reply.to_string()));
+                        replies.extend(reply);
+                    }
                     Arrival::End(of, ending) if of == lane => {
                         if ending == super::pull::Ending::Nobody {
                             return Err(shared.nobody_answers(queue).await);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bananas_core::{Lease, QueueName, RawMessage, Tick};
 use tokio::sync::Notify;
 
+use crate::jetstream::Reply;
 use crate::names::Names;
 
 /// The deliveries that all consumers of an engine have out.
@@ -34,7 +35,7 @@ pub(super) struct Out {
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     /// Where the server hears of it.
-    pub(super) reply: String,
+    pub(super) reply: Reply,
     pub(super) queue: QueueName,
     pub(super) names: Arc<Names>,
     /// Its place in the stream.
@@ -112,7 +113,7 @@ impl Out {
     }
 
     /// Where the server hears of the delivery, if its lease lasts.
-    pub(super) fn reply(&self, key: u64, now: Tick) -> Option<String> {
+    pub(super) fn reply(&self, key: u64, now: Tick) -> Option<Reply> {
         let all = lock(&self.held);
         let held = all.get(&key)?;
         (held.lease.until > now && !held.settling).then(|| held.reply.clone())
@@ -160,7 +161,10 @@ mod tests {
     fn held(until: u64) -> Held {
         let queue = "mail".parse().unwrap();
         Held {
-            reply: "reply".to_owned(),
+            reply: Reply {
+                subject: "reply".to_owned(),
+                server: "server".into(),
+            },
             names: Arc::new(Names::of("shop", &queue).unwrap()),
             queue,
             sequence: 1,

@@ -1,5 +1,6 @@
 //! Asking the consumers of the lanes for messages, and hearing what they send.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::ensure::nanos;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::jetstream::Reply;
 use crate::link::Wire;
 use crate::names::{self, Names};
 
@@ -87,6 +89,12 @@ impl Inbox {
             }),
             Ok(Err(_)) | Err(_) => Err(Error::Lost(wire.url())),
         }
+    }
+
+    /// Where the server hears of a delivery that arrived here.
+    pub(super) fn reply_to(&self, subject: String) -> Reply {
+        let server = Arc::clone(&self.connection.server);
+        Reply { subject, server }
     }
 
     /// Asks a lane for so many of the messages that are ready now.
@@ -213,7 +221,7 @@ impl Inbox {
     ///
     /// The server stops after so many arrivals as there may still be, of which we send the rest ourselves: what
     /// it had sent before comes before them, and so nothing is lost.
-    pub(super) async fn leave(mut self, wire: &Wire, lanes: usize) -> Result<Vec<Message>, Error> {
+    pub(super) async fn leave(&mut self, wire: &Wire, lanes: usize) -> Result<Vec<Message>, Error> {
         // Each lane sends one message or word at most, and now and then a heartbeat.
         let rest = u64::try_from(lanes).unwrap_or(u64::MAX).saturating_mul(2);
         let last = self.arrived + rest;

@@ -52,8 +52,8 @@ async fn settle_one(shared: &Shared, settle: Settle) -> std::result::Result<Sett
             out.end(claimed.key);
             Ok(Settled::Done)
         }
-        // The consumer is gone, and with it what it had out.
-        Err(Error::NoResponders(_)) => {
+        // The consumer is gone, and with it what it had out, or the server has forgotten it.
+        Err(Error::NoResponders(_) | Error::LeaseLost) => {
             out.end(claimed.key);
             Ok(Settled::LeaseLost)
         }

@@ -16,7 +16,7 @@ use super::receipt::Claimed;
 use super::words;
 use crate::engine::Shared;
 use crate::error::Error;
-use crate::jetstream::{self, tell};
+use crate::jetstream::{self, Reply, tell};
 use crate::names::Names;
 
 /// The most messages to ask for at once.
@@ -48,7 +48,7 @@ pub(super) struct Taker {
 struct Came {
     message: Message,
     /// Where the server hears of it.
-    reply: String,
+    reply: Reply,
     told: Told,
     /// `None` if it may have begun any time before now.
     since: Option<Tick>,
@@ -73,12 +73,11 @@ impl Taker {
         let wire = self.shared.wire();
         let _under_way = wire.begin()?;
         let mut came = Vec::new();
-        if let Some(waited) = waited {
-            came.extend(waited.first.and_then(|message| Came::read(message, None)));
-            let rest = waited.inbox.leave(wire, self.lanes).await;
+        if let Some(Waited { mut inbox, first }) = waited {
+            let rest = inbox.leave(wire, self.lanes).await;
             // A connection that ends takes along what was on its way; its leases end by themselves.
-            let rest = rest.unwrap_or_default().into_iter();
-            came.extend(rest.filter_map(|message| Came::read(message, None)));
+            let all = first.into_iter().chain(rest.unwrap_or_default());
+            came.extend(all.filter_map(|message| Came::read(message, &inbox, None)));
         }
         let credit = self.out.room(wire.env.monotonic()).unwrap_or(0);
         let room = max.min(credit);
@@ -162,7 +161,7 @@ impl Taker {
             match inbox.next_of(self.shared.wire(), lane).await? {
                 Arrival::Message(message) => {
                     left -= 1;
-                    came.extend(Came::read(message, Some(asked)));
+                    came.extend(Came::read(message, inbox, Some(asked)));
                 }
                 Arrival::End(of, ending) if of == lane => return Ok(Some(ending)),
                 Arrival::End(..) | Arrival::Heartbeat | Arrival::Echo => {}
@@ -262,7 +261,7 @@ impl Taker {
 }
 
 impl Came {
-    fn read(message: Message, since: Option<Tick>) -> Option<Self> {
+    fn read(message: Message, inbox: &Inbox, since: Option<Tick>) -> Option<Self> {
         let reply = message.reply.as_ref()?.to_string();
         let told = told(&reply);
         if told.is_none() {
@@ -270,7 +269,7 @@ impl Came {
         }
         told.map(|told| Self {
             message,
-            reply,
+            reply: inbox.reply_to(reply),
             told,
             since,
         })

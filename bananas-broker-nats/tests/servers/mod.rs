@@ -14,7 +14,19 @@ pub(crate) struct Server {
     pub(crate) process: ServerProcess,
     /// Whether it delivers messages at a time.
     pub(crate) schedules: bool,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Server {
+    /// The file in which it remembers what a consumer of a stream was given.
+    pub(crate) fn remembered(&self, stream: &str, consumer: &str) -> PathBuf {
+        let streams = self.folder.path().join("data/jetstream/$G/streams");
+        streams
+            .join(stream)
+            .join("obs")
+            .join(consumer)
+            .join("o.dat")
+    }
 }
 
 /// A server of each version, with these lines in its configuration; none where there is no program, unless one
@@ -62,6 +74,6 @@ async fn start(program: &Path, settings: &str, schedules: bool) -> Server {
         process: ServerProcess::start(&env, spec).await.unwrap(),
         env,
         schedules,
-        _folder: folder,
+        folder,
     }
 }
