@@ -166,7 +166,8 @@ impl Link {
         let mut operation = std::pin::pin!(operation);
         let doubt = async {
             self.env.sleep(DOUBT).await;
-            if !self.is_forgotten(live).await {
+            // Apart, for it is large and hardly ever needed.
+            if !Box::pin(self.is_forgotten(live)).await {
                 std::future::pending::<()>().await;
             }
         };
