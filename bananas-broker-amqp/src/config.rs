@@ -43,7 +43,7 @@ pub struct AmqpConfig {
     /// How long the server lets a delivery be out before it closes the channel; its own setting
     /// `consumer_timeout`. Default 30 min.
     pub consumer_timeout: Duration,
-    /// How often a side that is silent says that it is there. Default 20 s.
+    /// How often a side that is silent says that it is there; it is given up when nothing comes for twice as long. Default 5 s.
     pub heartbeat: Duration,
 }
 
@@ -117,7 +117,7 @@ impl Default for AmqpConfig {
             topology: Topology::Own,
             timeout: Duration::from_secs(10),
             consumer_timeout: Duration::from_mins(30),
-            heartbeat: Duration::from_secs(20),
+            heartbeat: Duration::from_secs(5),
         }
     }
 }

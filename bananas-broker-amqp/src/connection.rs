@@ -16,10 +16,17 @@ use tokio::sync::watch;
 use crate::config::AmqpConfig;
 use crate::dialer::{Dialer, Killer};
 use crate::error::Error;
+use crate::server;
 
 /// The first pause after a failed attempt, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long an answer may be owed before one asks whether the connection is still known at the other end.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// How long that may take.
+const PROOF: Duration = Duration::from_secs(2);
 
 /// How often a connection is looked at that says nothing.
 const LOOK: Duration = Duration::from_secs(1);
@@ -148,26 +155,56 @@ impl Link {
         matches!(*self.state.borrow(), State::Closed)
     }
 
-    /// Waits for an operation on a connection. One that is not answered in time costs the connection.
+    /// Waits for an operation on a connection. One that is not answered in time costs the connection, and so does
+    /// one that is not answered for a while, if the server answers others and nothing on this connection.
     pub(crate) async fn on<T>(
         &self,
         live: &Live,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        let waited = self.timeout();
-        match self.env.within(waited, operation).await {
-            Ok(answer) => answer.map_err(|e| Error::of(&self.dialer.url, &e)),
-            Err(Elapsed) => {
-                live.mistrust();
-                Err(self.silence())
+        let deadline = self.env.monotonic() + self.timeout();
+        let mut operation = std::pin::pin!(operation);
+        let doubt = async {
+            self.env.sleep(DOUBT).await;
+            // Apart, for it is large and hardly ever needed.
+            if !Box::pin(self.is_forgotten(live)).await {
+                std::future::pending::<()>().await;
             }
-        }
+        };
+        let answered = async {
+            tokio::select! {
+                biased;
+                answer = &mut operation => Some(answer),
+                () = doubt => None,
+            }
+        };
+        let waited = match self.env.until(deadline, answered).await {
+            Ok(Some(answer)) => return answer.map_err(|e| Error::of(&self.dialer.url, &e)),
+            Ok(None) => DOUBT + PROOF,
+            Err(Elapsed) => self.timeout(),
+        };
+        live.mistrust();
+        Err(self.silent_for(waited))
+    }
+
+    /// Whether the server answers others, and nothing on this connection, which then is open at our end alone. A
+    /// queue that is slow is no sign of it, and neither is a server that stands still.
+    async fn is_forgotten(&self, live: &Live) -> bool {
+        let here = live.connection.create_channel();
+        let here = self.env.within(PROOF, here);
+        let there = self.env.within(PROOF, server::look(&self.dialer));
+        let (here, there) = futures::join!(here, there);
+        here.is_err() && matches!(there, Ok(Ok(_))) && !live.is_blocked()
     }
 
     pub(crate) fn silence(&self) -> Error {
+        self.silent_for(self.timeout())
+    }
+
+    fn silent_for(&self, waited: Duration) -> Error {
         Error::Silence {
             url: self.dialer.url.clone(),
-            waited: self.timeout(),
+            waited,
         }
     }
 

@@ -68,29 +68,8 @@ impl Amqp {
     }
 }
 
-/// Starts a node with a port mapper of its own, which Erlang would else leave behind.
-const SCRIPT: &str = r#"set -e
-mkdir -p {folder}/mnesia {folder}/log
-export HOME={folder} RABBITMQ_NODENAME=conformance-{port}@localhost
-export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT={port}
-export RABBITMQ_DIST_PORT=$(({port} - 12000)) ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT=$(({port} - 6000))
-export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-export RABBITMQ_MNESIA_BASE={folder}/mnesia RABBITMQ_LOG_BASE={folder}/log RABBITMQ_PID_FILE={folder}/pid
-export RABBITMQ_ENABLED_PLUGINS_FILE={folder}/plugins RABBITMQ_CONFIG_FILE={folder}/rabbitmq
-export RABBITMQ_CONF_ENV_FILE=/dev/null
-echo '[].' > {folder}/plugins
-cat > {folder}/rabbitmq.conf <<END
-listeners.tcp.1 = 127.0.0.1:{port}
-default_user = $USER_NAME
-default_pass = $USER_PASSWORD
-vm_memory_high_watermark.absolute = 3GB
-disk_free_limit.absolute = 500MB
-log.console = true
-log.console.level = error
-END
-epmd -port $ERL_EPMD_PORT -address 127.0.0.1 &
-exec "$RABBITMQ_SERVER"
-"#;
+/// Runs a node.
+const SCRIPT: &str = include_str!("../servers/rabbitmq.sh");
 
 /// Starts a server with a folder of its own within this one.
 async fn start_server(
@@ -98,16 +77,17 @@ async fn start_server(
     folder: &TempDir,
     (user, password): (&str, &str),
 ) -> Result<ServerProcess> {
-    let Some(program) = program() else {
+    if program().is_none() {
         return Err(Error::new(ErrorKind::Unavailable, "no rabbitmq-server"));
-    };
+    }
     let own = folder.path().join(env.random().to_string());
     let spec = ServerSpec::new("sh", own)
         .arg("-c")
         .arg(SCRIPT)
-        .variable("RABBITMQ_SERVER", program.to_string_lossy())
-        .variable("USER_NAME", user)
-        .variable("USER_PASSWORD", password)
+        .variable("PORT", "{port}")
+        .variable("FOLDER", "{folder}")
+        .variable("LOGIN", user)
+        .variable("PASSWORD", password)
         .deadline(Duration::from_mins(4));
     ServerProcess::start(env, spec).await
 }
