@@ -26,6 +26,6 @@ pub(crate) async fn measure(acks: Acks, plan: Plan, report: &mut Report) -> Resu
         Acks::Confirmed => "nats",
         Acks::Plain => "nats, library unconfirmed",
     };
-    let (sides, pid) = ((&mut ours, &mut raw), server.pid());
+    let (sides, pid) = ((&mut ours, &mut raw), Some(server.pid()));
     broker::measure((target, "async-nats"), sides, pid, plan, report).await
 }
