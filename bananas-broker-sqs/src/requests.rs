@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bananas_core::Counter;
+
 /// So many bytes of a request are billed as one.
 const BILLED_BYTES: u64 = 64 * 1024;
 
@@ -38,6 +40,27 @@ impl Requests {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.send + self.receive + self.delete + self.change_visibility + self.other
+    }
+
+    /// For monitoring.
+    pub(crate) fn counters(&self) -> Vec<Counter> {
+        let request = |kind, value| Counter {
+            name: "sqs_requests",
+            kind,
+            value,
+        };
+        vec![
+            request("send", self.send),
+            request("receive", self.receive),
+            request("delete", self.delete),
+            request("change_visibility", self.change_visibility),
+            request("other", self.other),
+            Counter {
+                name: "sqs_billed_requests",
+                kind: "all",
+                value: self.billed,
+            },
+        ]
     }
 }
 

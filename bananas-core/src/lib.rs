@@ -11,6 +11,7 @@ pub mod broker;
 mod client;
 pub mod codec;
 pub mod config;
+mod counter;
 pub mod env;
 mod error;
 mod fact;
@@ -34,6 +35,7 @@ pub use self::broker::{
 };
 pub use self::client::{Client, Enqueue, JobHandle};
 pub use self::codec::{Codec, Codecs, JsonCodec, Undecodable};
+pub use self::counter::Counter;
 #[cfg(feature = "tokio")]
 pub use self::env::TokioEnv;
 pub use self::env::{BoxFuture, Elapsed, Env, ManualEnv, Running, Spawned};

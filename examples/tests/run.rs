@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 /// Far more than an example takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -28,37 +31,86 @@ fn example(name: &str) -> Command {
     command
 }
 
+/// A `welcome` that runs, on the broker of this URL.
+struct Welcome {
+    process: Child,
+    lines: mpsc::Receiver<String>,
+    reader: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Welcome {
+    fn start(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Folders for tests have names that never come again, and a server may be an old one.
+        let name = folder.path().file_name().unwrap().to_string_lossy();
+        let namespace = name.trim_start_matches('.');
+        let config = format!("[broker]\nurl = \"{url}\"\nnamespace = \"{namespace}\"\n");
+        fs::write(folder.path().join("bananas.toml"), config).unwrap();
+        let mut process = example("welcome")
+            .current_dir(folder.path())
+            .env("SENDER", "us@example.org")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        let reader = std::thread::Builder::new()
+            .spawn(move || {
+                output
+                    .lines()
+                    .map_while(Result::ok)
+                    .for_each(|line| drop(sender.send(line)))
+            })
+            .unwrap();
+        Self {
+            process,
+            lines,
+            reader,
+            _folder: folder,
+        }
+    }
+
+    /// Its first line, after which it is told to end.
+    fn end(mut self, url: &str) {
+        let line = self.lines.recv_timeout(DEADLINE);
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.process.wait().unwrap();
+        self.reader.join().unwrap();
+        let line = line.unwrap_or_else(|e| panic!("{url}: {e}"));
+        assert_eq!(line, "us@example.org welcomes user 42 (attempt 1)", "{url}");
+        assert!(status.success(), "{url}: {status}");
+    }
+}
+
 #[test]
 fn welcome_greets_the_user_after_ten_seconds_and_ends_when_told_to() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(
-        folder.path().join("bananas.toml"),
-        "[broker]\nurl = \"memory:\"\n",
-    )
-    .unwrap();
-    let mut program = example("welcome")
-        .current_dir(folder.path())
-        .env("SENDER", "us@example.org")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(program.stdout.take().unwrap());
-    let (sender, lines) = mpsc::channel();
-    let reader = std::thread::Builder::new()
-        .spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .for_each(|line| drop(sender.send(line)))
-        })
-        .unwrap();
-    let line = lines.recv_timeout(DEADLINE);
-    let pid = rustix::process::Pid::from_child(&program);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let status = program.wait().unwrap();
-    reader.join().unwrap();
-    assert_eq!(line.unwrap(), "us@example.org welcomes user 42 (attempt 1)");
-    assert!(status.success(), "{status}");
+    Welcome::start("memory:").end("memory:");
+}
+
+#[test]
+fn welcome_greets_on_every_server_by_nothing_but_another_url() {
+    let mut running = Vec::new();
+    for server in ["REDIS", "AMQP", "NATS", "NATS_OLD", "SQS"] {
+        let variable = format!("BANANAS_TEST_{server}_URL");
+        let Ok(url) = std::env::var(&variable) else {
+            let required = std::env::var_os("BANANAS_TEST_REQUIRED").is_some();
+            assert!(!required, "{variable} names no server");
+            let said = writeln!(std::io::stderr(), "SKIPPED: {variable} names no server");
+            said.unwrap();
+            continue;
+        };
+        // An emulator of SQS is named as AWS names endpoints.
+        let url = match url.strip_prefix("http://") {
+            Some(address) => format!("sqs://KEY:SECRET@{address}?region=us-east-1"),
+            None => url,
+        };
+        running.push((Welcome::start(&url), url));
+    }
+    for (welcome, url) in running {
+        welcome.end(&url);
+    }
 }
 
 #[test]

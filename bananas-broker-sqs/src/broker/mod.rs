@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Delay, Depth,
-    Durability, Env, Error as Seen, Fact, Fencing, JobId, Lease, LeaseLimits, Ordering, Publish,
-    Published, QueueName, QueueSpec, RawMessage, Reach, Receipt, Result, Settle, Settled,
+    Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Counter, Delay,
+    Depth, Durability, Env, Error as Seen, Fact, Fencing, JobId, Lease, LeaseLimits, Ordering,
+    Publish, Published, QueueName, QueueSpec, RawMessage, Reach, Receipt, Result, Settle, Settled,
 };
 use futures::future::{join_all, try_join_all};
 
@@ -230,6 +230,10 @@ impl Broker for SqsBroker {
         let answers = receipts.len();
         let extend = async move { settle::extend(&shared, receipts, lease).await };
         self.pass_all("extend", answers, extend).await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.requests().counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {

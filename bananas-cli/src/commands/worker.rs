@@ -79,6 +79,7 @@ pub(crate) async fn run(args: WorkerArgs, globals: &Globals) -> anyhow::Result<E
         worker = worker.queues(args.queues);
     }
     let ended = worker.run_until(signal).await;
+    count(&app);
     let closed = app.close(CLOSE).await;
     ended?;
     closed?;
@@ -110,6 +111,18 @@ fn announce(app: &App, queues: &[QueueName]) {
         concurrency = config.worker.concurrency,
         "worker starts"
     );
+}
+
+/// One line for all that was counted of one name, as it ends.
+fn count(app: &App) {
+    let counters = app.ledger().counters();
+    for of_one in counters.chunk_by(|one, next| one.name == next.name) {
+        let values = of_one.iter().map(|it| format!("{} {}", it.value, it.kind));
+        let values: Vec<String> = values.collect();
+        if let Some(counter) = of_one.first() {
+            tracing::info!("{}: {}", counter.name, values.join(", "));
+        }
+    }
 }
 
 /// The queues a worker serves when none are named: those of its tasks and of the configuration.

@@ -12,6 +12,7 @@ mod dead;
 mod demo_on_server;
 mod doctor;
 mod enqueue;
+mod every_server;
 mod faults;
 mod find;
 mod help;

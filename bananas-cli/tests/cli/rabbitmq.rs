@@ -26,31 +26,6 @@ fn stage() -> Option<Stage> {
 }
 
 #[test]
-fn jobs_run_on_rabbitmq_and_are_recorded_in_a_file() {
-    let Some(stage) = stage() else {
-        return;
-    };
-    stage.run(&["config", "check"]).ok();
-    let _worker = stage.worker("one", &[]);
-    let hello = ["enqueue", "hello", "{\"name\": \"rabbit\"}", "--wait"];
-    let done = stage.run(&hello).ok();
-    assert!(done.stdout.contains("hello, rabbit"), "{done:?}");
-    assert!(stage.path("bananas.db").exists());
-    stage.run(&["enqueue", "fail", "--wait"]).ends_with(3);
-    let dead = stage.run(&["dead", "list", "--json"]).ok().json_lines();
-    assert_eq!(dead.len(), 1);
-    let soon = [
-        "enqueue",
-        "hello",
-        "{\"name\": \"soon\"}",
-        "--delay",
-        "100ms",
-        "--wait",
-    ];
-    stage.run(&soon).ok();
-}
-
-#[test]
 fn the_doctor_says_which_server_it_is_and_what_it_does_not_tell() {
     let Some(stage) = stage() else {
         return;

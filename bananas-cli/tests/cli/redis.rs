@@ -11,47 +11,6 @@ fn stage_on(redis: &RedisServer) -> Stage {
 }
 
 #[test]
-fn the_url_of_the_broker_is_all_that_changes() {
-    let Some(redis) = RedisServer::start(&LASTING) else {
-        return;
-    };
-    let stage = stage_on(&redis);
-    let checked = stage.run(&["config", "check"]).ok();
-    assert!(checked.stdout.contains(&redis.url()), "{checked:?}");
-    let _worker = stage.worker("one", &[]);
-    let hello = ["enqueue", "hello", "{\"name\": \"redis\"}", "--wait"];
-    let done = stage.run(&hello).ok();
-    assert!(done.stdout.contains("hello, redis"), "{done:?}");
-    stage.run(&["enqueue", "fail", "--wait"]).ends_with(3);
-    let dead = stage.run(&["dead", "list", "--json"]).ok().json_lines();
-    assert_eq!(dead.len(), 1);
-    let id = dead[0]["id"].as_str().unwrap();
-    stage.run(&["dead", "retry", id]).ok();
-    stage.until_state(id, "dead");
-    let later = stage.enqueue(&["hello", "{\"name\": \"later\"}", "--delay", "1h"]);
-    stage.until_state(&later, "scheduled");
-    stage.run(&["jobs", "cancel", &later]).ok();
-    stage.until_state(&later, "cancelled");
-    let soon = [
-        "enqueue",
-        "hello",
-        "{\"name\": \"soon\"}",
-        "--delay",
-        "100ms",
-        "--wait",
-    ];
-    stage.run(&soon).ok();
-    let queues = stage.run(&["queues", "--json"]).ok().json();
-    let counts = &queues["queues"][0]["counts"];
-    assert_eq!(
-        (&counts["succeeded"], &counts["cancelled"]),
-        (&2.into(), &1.into())
-    );
-    assert_eq!(queues["workers"].as_array().unwrap().len(), 1);
-    stage.run(&["wait"]).ok();
-}
-
-#[test]
 fn a_variable_or_the_command_line_names_the_broker_as_well() {
     let Some(redis) = RedisServer::start(&LASTING) else {
         return;

@@ -37,7 +37,7 @@ pub use self::delivery::{Delivery, DeliveryCount, Lease, Receipt};
 pub use self::message::{COPY_PROPERTY, DEAD_REASON_PROPERTY, Publish, RawMessage};
 pub use self::settlement::{Settle, Settled, Settlement};
 
-use crate::{Fact, JobId, QueueName, Result};
+use crate::{Counter, Fact, JobId, QueueName, Result};
 
 /// Who a broker is and what it can do.
 #[derive(Clone, Debug)]
@@ -153,6 +153,11 @@ pub trait Broker: Send + Sync + fmt::Debug + 'static {
             self.info().capabilities.durability,
             UNTOLD,
         )])
+    }
+
+    /// What this client has counted so far, in an order that stays. Costs nothing.
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
     }
 
     /// The admin side, where the backend has one.

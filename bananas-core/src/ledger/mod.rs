@@ -31,8 +31,8 @@ pub use self::source::{Source, SourceSpec};
 pub use self::split::{SplitLedger, SplitOptions};
 
 use crate::{
-    Capabilities, Job, JobId, JobIndex, JobSettled, Outcome, Owner, OwnerRow, QueueName, Renewed,
-    Result,
+    Capabilities, Counter, Job, JobId, JobIndex, JobSettled, Outcome, Owner, OwnerRow, QueueName,
+    Renewed, Result,
 };
 
 /// Who a ledger is.
@@ -64,6 +64,11 @@ pub struct Accepted {
 pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// Who it is and what it can do. Costs nothing.
     fn info(&self) -> &LedgerInfo;
+
+    /// What its client of the broker has counted so far. Costs nothing.
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
 
     /// Creates what the queues need. **L10** Idempotent.
     async fn ensure(&self, queues: &[QueueName]) -> Result<()>;

@@ -29,9 +29,9 @@ use self::source::SplitSource;
 use self::unconfirmed::Unconfirmed;
 use self::unsettled::Unsettled;
 use crate::{
-    Accepted, BlobId, Broker, Chore, Claimed, Codecs, ConsumerSpec, Env, Job, JobId, JobIndex,
-    JobSettled, Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec, Renewed,
-    Result, Source, SourceSpec, StateStore, Tended,
+    Accepted, BlobId, Broker, Chore, Claimed, Codecs, ConsumerSpec, Counter, Env, Job, JobId,
+    JobIndex, JobSettled, Ledger, LedgerInfo, Outcome, Owner, OwnerRow, QueueName, QueueSpec,
+    Renewed, Result, Source, SourceSpec, StateStore, Tended,
 };
 
 /// A ledger over any broker and any store.
@@ -143,6 +143,10 @@ impl fmt::Debug for SplitLedger {
 impl Ledger for SplitLedger {
     fn info(&self) -> &LedgerInfo {
         &self.shared.info
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.shared.broker.counters()
     }
 
     async fn ensure(&self, queues: &[QueueName]) -> Result<()> {

@@ -24,9 +24,9 @@ use self::receipt::CheckReceipt;
 pub use self::reference::BLOB_PROPERTY;
 use crate::ledger::MAX_MESSAGE;
 use crate::{
-    BlobId, Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Env, Error, ErrorKind, Fact,
-    Lease, Publish, Published, QueueSpec, RawMessage, Receipt, Result, Settle, Settled, Settlement,
-    StateStore, Status, StoreInfo,
+    BlobId, Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Env, Error,
+    ErrorKind, Fact, Lease, Publish, Published, QueueSpec, RawMessage, Receipt, Result, Settle,
+    Settled, Settlement, StateStore, Status, StoreInfo,
 };
 
 /// A broker whose large bodies are in a store that has [`blobs`](StateStore::blobs).
@@ -275,6 +275,10 @@ impl Broker for ClaimCheck {
 
     async fn facts(&self) -> Result<Vec<Fact>> {
         self.shared.inner.facts().await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.shared.inner.counters()
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {

@@ -28,8 +28,8 @@ use self::hand::Hands;
 pub use self::plan::{LanePlan, Lanes, MAX_LANES};
 use self::receipt::LaneReceipt;
 use crate::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Env, Error, ErrorKind, Fact, Lease,
-    Ordering, Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Env, Error, ErrorKind, Fact,
+    Lease, Ordering, Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled,
     Settlement,
 };
 
@@ -217,6 +217,10 @@ impl Broker for PriorityLanes {
 
     async fn facts(&self) -> Result<Vec<Fact>> {
         self.shared.inner.facts().await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.shared.inner.counters()
     }
 
     fn admin(&self) -> Option<&dyn BrokerAdmin> {
