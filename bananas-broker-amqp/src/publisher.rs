@@ -269,6 +269,10 @@ impl Rounds {
 /// A channel with confirmations, on which nothing was sent yet.
 async fn open_anew(link: &Arc<Link>, deadline: Tick) -> Result<Open, Error> {
     let live = link.live(deadline).await?;
+    if live.is_blocked() {
+        // It would not answer, and another connection would be no better.
+        return Err(Error::Blocked(link.url().to_owned()));
+    }
     let channel = link.channel(&live).await?;
     let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
     if let Err(e) = link.on(&live, confirmed).await {
