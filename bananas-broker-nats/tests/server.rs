@@ -284,7 +284,7 @@ async fn a_queue_of_an_older_server_learns_to_wait() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_for_later_waits_on_every_release() {
+async fn what_is_given_back_for_later_waits_where_the_server_can_and_is_refused_elsewhere() {
     for server in all("").await {
         let rig = Rig::of(&server).await;
         let id = rig.publish(rig.message("later")).await;
@@ -292,6 +292,15 @@ async fn what_is_given_back_for_later_waits_on_every_release() {
         let delivery = rig.one(consumer.as_mut()).await;
         let delay = Duration::from_secs(1);
         let due = rig.env.monotonic() + delay;
+        if !server.schedules {
+            let batch = vec![Settle {
+                receipt: delivery.receipt,
+                settlement: Settlement::Release { delay },
+            }];
+            let refused = rig.broker.settle(batch).await.remove(0).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unsupported);
+            continue;
+        }
         let settled = rig.settle(&delivery, Settlement::Release { delay }).await;
         assert_eq!(settled, Settled::Done);
         assert_eq!(rig.one(consumer.as_mut()).await.message.id, Some(id));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::ensure::lanes;
 use super::publish::lane;
-use super::pull::{Arrival, Inbox};
+use super::pull::{Arrival, Ending, Inbox};
 use super::{NatsBroker, envelope, words};
 use crate::engine::Shared;
 use crate::error::Error;
@@ -200,16 +200,16 @@ async fn take_all(shared: &Shared, queue: &QueueName, names: &Names, lanes: usiz
             inbox.ask_now(wire, names, lane, BATCH).await?;
             let mut replies = Vec::new();
             while more && replies.len() < BATCH {
-                match inbox.next_of(wire, lane).await? {
+                match inbox.next_of(wire, lane, wire.timeout()).await? {
                     Arrival::Message(message) => {
                         let reply = message.reply.map(|reply| inbox.reply_to(reply.to_string()));
                         replies.extend(reply);
                     }
                     Arrival::End(of, ending) if of == lane => {
-                        if ending == super::pull::Ending::Nobody {
+                        if matches!(ending, Ending::Nobody | Ending::Silence) {
                             return Err(shared.nobody_answers(queue).await);
                         }
-                        more = ending == super::pull::Ending::Full;
+                        more = ending == Ending::Full;
                         break;
                     }
                     Arrival::End(..) | Arrival::Heartbeat | Arrival::Echo => {}

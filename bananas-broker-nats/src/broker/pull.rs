@@ -59,6 +59,9 @@ pub(super) enum Ending {
     Nobody,
     /// Something else; one may ask again after a moment.
     Other,
+    /// The server says nothing. One of version 2.9 says nothing of a lane that is gone, and forgets a request when
+    /// somebody else takes what was ready.
+    Silence,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -192,12 +195,16 @@ impl Inbox {
         Ok(Arrival::End(lane, ending))
     }
 
-    /// The same, for the answer of a lane, which must come soon. Old servers say nothing of a lane that is gone;
-    /// then it counts as an end.
-    pub(super) async fn next_of(&mut self, wire: &Wire, lane: usize) -> Result<Arrival, Error> {
-        match wire.env.within(wire.timeout(), self.next(wire)).await {
+    /// The same, for the answer of a lane, which must come soon.
+    pub(super) async fn next_of(
+        &mut self,
+        wire: &Wire,
+        lane: usize,
+        patience: Duration,
+    ) -> Result<Arrival, Error> {
+        match wire.env.within(patience, self.next(wire)).await {
             Ok(arrival) => arrival,
-            Err(_) => Ok(Arrival::End(lane, Ending::Nobody)),
+            Err(_) => Ok(Arrival::End(lane, Ending::Silence)),
         }
     }
 
@@ -217,13 +224,12 @@ impl Inbox {
         }
     }
 
-    /// Takes back the requests of at most so many lanes, and answers the messages that were on their way.
+    /// Takes back the requests, and answers the messages that were on their way.
     ///
-    /// The server stops after so many arrivals as there may still be, of which we send the rest ourselves: what
-    /// it had sent before comes before them, and so nothing is lost.
-    pub(super) async fn leave(&mut self, wire: &Wire, lanes: usize) -> Result<Vec<Message>, Error> {
-        // Each lane sends one message or word at most, and now and then a heartbeat.
-        let rest = u64::try_from(lanes).unwrap_or(u64::MAX).saturating_mul(2);
+    /// The server stops after so many arrivals as there may still be, which is `rest`, of which we send the rest
+    /// ourselves: what it had sent before comes before them, and so nothing is lost.
+    pub(super) async fn leave(&mut self, wire: &Wire, rest: usize) -> Result<Vec<Message>, Error> {
+        let rest = u64::try_from(rest).unwrap_or(u64::MAX);
         let last = self.arrived + rest;
         let client = self.connection.client.clone();
         let leaving = self.subscriber.unsubscribe_after(last);

@@ -79,10 +79,9 @@ async fn apply(
     let words = match settlement {
         Settlement::Ack => words::ack(),
         Settlement::Release { delay } => {
-            // Without schedules, too: the consumer itself delivers it later, as it does after a lease.
-            if shared.schedules() || delay > shared.info.capabilities.lease.max {
-                check_delay(shared, delay)?;
-            }
+            // A server without schedules could do it, but one that can wait for this alone would be an exception to
+            // what its capabilities say. Whoever wants that extends the lease.
+            check_delay(shared, delay)?;
             words::release_after(delay)
         }
         // Even the same message is published again: what is given back goes on being counted.

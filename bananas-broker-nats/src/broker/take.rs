@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_nats::Message;
 use bananas_core::{ConsumerSpec, Delivery, DeliveryCount, RawMessage, Tick};
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ensure::OWN_LEASE;
 use super::envelope;
@@ -29,6 +30,9 @@ pub(super) struct Hold {
     /// Nobody returns anything any more.
     pub(super) abandoned: bool,
 }
+
+/// How long a lane may take to say something.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many more urgent messages are taken when others were found before.
 const RECHECK: usize = 16;
@@ -74,7 +78,8 @@ impl Taker {
         let _under_way = wire.begin()?;
         let mut came = Vec::new();
         if let Some(Waited { mut inbox, first }) = waited {
-            let rest = inbox.leave(wire, self.lanes).await;
+            // Each lane sends one message or word at most, and now and then a heartbeat.
+            let rest = inbox.leave(wire, 2 * self.lanes).await;
             // A connection that ends takes along what was on its way; its leases end by themselves.
             let all = first.into_iter().chain(rest.unwrap_or_default());
             came.extend(all.filter_map(|message| Came::read(message, &inbox, None)));
@@ -138,6 +143,10 @@ impl Taker {
                 match ending {
                     None => {}
                     Some(Ending::Full) => return Ok(floor),
+                    Some(Ending::Silence) => {
+                        self.check_lane(lane).await?;
+                        return Ok(None);
+                    }
                     Some(Ending::Nobody) => {
                         return Err(self.shared.nobody_answers(&self.spec.queue).await);
                     }
@@ -148,7 +157,18 @@ impl Taker {
         Ok(floor)
     }
 
-    /// Hears the answer to a request; `None` if as many came as were asked for.
+    /// Whether a lane that says nothing is there.
+    async fn check_lane(&self, lane: usize) -> Result<(), Error> {
+        let (stream, consumer) = (&self.names.stream, Names::consumer(lane));
+        let what = format!("CONSUMER.INFO.{stream}.{consumer}");
+        let wire = self.shared.wire();
+        match jetstream::api(wire, &what, &Value::Null, wire.deadline()).await {
+            Err(e) if e.is_missing() => Err(self.shared.nobody_answers(&self.spec.queue).await),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Hears the answer to a request, and leaves the inbox if there is none; `None` if as many came as were asked for.
     async fn collect(
         &self,
         inbox: &mut Inbox,
@@ -156,9 +176,15 @@ impl Taker {
         asked: Tick,
         came: &mut Vec<Came>,
     ) -> Result<Option<Ending>, Error> {
+        let wire = self.shared.wire();
         let mut left = batch;
         while left > 0 {
-            match inbox.next_of(self.shared.wire(), lane).await? {
+            match inbox.next_of(wire, lane, PATIENCE).await? {
+                Arrival::End(_, Ending::Silence) => {
+                    let rest = inbox.leave(wire, left + 1).await?.into_iter();
+                    came.extend(rest.filter_map(|message| Came::read(message, inbox, None)));
+                    return Ok(Some(Ending::Silence));
+                }
                 Arrival::Message(message) => {
                     left -= 1;
                     came.extend(Came::read(message, inbox, Some(asked)));
