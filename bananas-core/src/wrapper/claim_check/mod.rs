@@ -274,7 +274,15 @@ impl Broker for ClaimCheck {
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {
-        self.shared.inner.facts().await
+        let mut facts = self.shared.inner.facts().await?;
+        let (ours, inner) = (&self.shared.info, self.shared.inner.info());
+        if ours.capabilities.durability < inner.capabilities.durability {
+            // A message is worth no more than its body.
+            let of_store = self.shared.store.facts().await?.into_iter();
+            facts.retain(|fact| fact.name != Fact::DURABILITY);
+            facts.extend(of_store.filter(|fact| fact.name == Fact::DURABILITY));
+        }
+        Ok(facts)
     }
 
     fn counters(&self) -> Vec<Counter> {
