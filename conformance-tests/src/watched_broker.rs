@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Error, ErrorKind, Fact, Lease,
-    Publish, Published, QueueSpec, Receipt, Result, Settle, Settled,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Error, ErrorKind, Fact,
+    Lease, Publish, Published, QueueSpec, Receipt, Result, Settle, Settled,
 };
 
 /// How the way to the broker is.
@@ -93,6 +93,10 @@ impl Broker for WatchedBroker {
 
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>> {
         self.inner.extend(receipts, lease).await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.inner.counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {

@@ -12,9 +12,9 @@ use bananas_broker_memory::MemoryEngine;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
 use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Delivery, Depth, Env, Fact,
-    JobId, Lease, Priority, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt, Result,
-    Settle, Settled, Settlement, TokioEnv,
+    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Counter, Delivery, Depth, Env,
+    Fact, JobId, Lease, Priority, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt,
+    Result, Settle, Settled, Settlement, TokioEnv,
 };
 use conformance_tests::{Backend, BrokerHarness, Probe, Probing, Suite};
 use rusqlite::Connection;
@@ -100,6 +100,10 @@ impl Broker for Flat {
 
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>> {
         self.inner.extend(receipts, lease).await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.inner.counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Delivery,
-    ErrorKind, Fact, Fencing, JobId, Lease, Ordering, Publish, Published, QueueName, QueueSpec,
-    Receipt, Result, Settle, Settled, Settlement, Status,
+    Broker, BrokerAdmin, BrokerInfo, Bucket, Capabilities, Consumer, ConsumerSpec, Counter,
+    Delivery, ErrorKind, Fact, Fencing, JobId, Lease, Ordering, Publish, Published, QueueName,
+    QueueSpec, Receipt, Result, Settle, Settled, Settlement, Status,
 };
 
 use super::event::{Answer, Ending, Enqueue, Job, Name, Place, Start, What};
@@ -274,6 +274,10 @@ impl Broker for Recorded {
             }
         }
         answers
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.inner.counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Delivery, Depth, Env, Fact,
-    JobId, Lease, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt, Result, Settle,
-    Settled,
+    Broker, BrokerAdmin, BrokerInfo, Bucket, Consumer, ConsumerSpec, Counter, Delivery, Depth, Env,
+    Fact, JobId, Lease, Publish, Published, QueueName, QueueSpec, RawMessage, Receipt, Result,
+    Settle, Settled,
 };
 
 use super::taking::Taking;
@@ -171,6 +171,10 @@ impl Broker for BrokenBroker {
 
     async fn extend(&self, receipts: &[Receipt], lease: Duration) -> Vec<Result<Lease>> {
         self.fault.extend(&self.site, receipts, lease).await
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.site.good.counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Accepted, Chore, Claimed, Env, Job, JobId, JobIndex, JobSettled, Ledger, LedgerInfo, Outcome,
-    Owner, OwnerRow, QueueName, Renewed, Result, Source, SourceSpec, Tended,
+    Accepted, Chore, Claimed, Counter, Env, Job, JobId, JobIndex, JobSettled, Ledger, LedgerInfo,
+    Outcome, Owner, OwnerRow, QueueName, Renewed, Result, Source, SourceSpec, Tended,
 };
 
 /// What is wrong with a ledger. Each method is one of the ledger's or its source's, and is right unless the
@@ -80,6 +80,10 @@ impl BrokenLedger {
 impl Ledger for BrokenLedger {
     fn info(&self) -> &LedgerInfo {
         self.good.info()
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.good.counters()
     }
 
     async fn ensure(&self, queues: &[QueueName]) -> Result<()> {

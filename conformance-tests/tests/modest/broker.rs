@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Delay, Delivery, Env, Error,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Delay, Delivery, Env, Error,
     ErrorKind, Fact, Lease, Ordering, Publish, Published, QueueName, QueueSpec, RawMessage,
     Receipt, Result, Settle, Settled, Settlement, Tick,
 };
@@ -181,6 +181,10 @@ impl Broker for Modest {
         });
         let answers = self.inner.extend(&sifted.passed, lease).await;
         merge(sifted.refusals, answers)
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        self.inner.counters()
     }
 
     async fn facts(&self) -> Result<Vec<Fact>> {
