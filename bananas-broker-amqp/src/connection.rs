@@ -162,13 +162,16 @@ impl Link {
         live: &Live,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        let deadline = self.env.monotonic() + self.timeout();
+        let begun = self.env.monotonic();
+        let deadline = begun + self.timeout();
         let mut operation = std::pin::pin!(operation);
         let doubt = async {
-            self.env.sleep(DOUBT).await;
-            // Apart, for it is large and hardly ever needed.
-            if !Box::pin(self.is_forgotten(live)).await {
-                std::future::pending::<()>().await;
+            loop {
+                self.env.sleep(DOUBT).await;
+                // Apart, for it is large and hardly ever needed.
+                if Box::pin(self.is_forgotten(live)).await {
+                    return;
+                }
             }
         };
         let answered = async {
@@ -180,8 +183,7 @@ impl Link {
         };
         let waited = match self.env.until(deadline, answered).await {
             Ok(Some(answer)) => return answer.map_err(|e| Error::of(&self.dialer.url, &e)),
-            Ok(None) => DOUBT + PROOF,
-            Err(Elapsed) => self.timeout(),
+            Ok(None) | Err(Elapsed) => self.env.monotonic().since(begun),
         };
         live.mistrust();
         Err(self.silent_for(waited))

@@ -85,8 +85,8 @@ pub(crate) struct Ending {
 /// What the pump should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Let so many deliveries come; there is room for some more.
-    Take { more: usize, room: usize },
+    /// Let so many deliveries come.
+    Take(usize),
     /// Leave it as it is, at most until then.
     Wait(Option<Tick>),
     /// Let nothing come, and give back what came unasked.
@@ -265,7 +265,7 @@ impl Desk {
                 let room = self.credit().saturating_sub(state.out());
                 match room.min(max.saturating_sub(state.buffer.len())) {
                     0 => Need::Wait(None),
-                    more => Need::Take { more, room },
+                    more => Need::Take(more),
                 }
             }
             None if now < state.rest_until => Need::Wait(Some(state.rest_until)),

@@ -7,12 +7,15 @@
 //! confirmation takes at most one of them, and each that came back has a confirmation of its own.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use bananas_core::{Elapsed, QueueName, Spawned, Tick};
+use bananas_core::{QueueName, Spawned, Tick};
 use futures::StreamExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use futures::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
@@ -300,27 +303,47 @@ impl Open {
     }
 }
 
-/// Sends a round and waits for its answers.
+/// Sends a round and waits for its answers. When this is first polled, all of it is handed to the client library, so
+/// that no round comes in between another.
 async fn send(link: Arc<Link>, open: Open, round: Vec<Waiting>) -> Confirmed {
     let deadline = link.env.monotonic() + link.timeout();
     let numbered = (open.sent..).zip(&round);
-    let confirmations = numbered.map(|(number, waiting)| {
-        let sent = publish(&open.channel, number, &waiting.letter);
-        let link = &link;
-        async move {
-            let confirmed = async { sent.await?.await };
-            match link.env.until(deadline, confirmed).await {
-                Ok(confirmed) => confirmed.map_err(|e| Error::of(link.url(), &e)),
-                Err(Elapsed) => Err(link.silence()),
+    let mut answers: Vec<_> = numbered
+        .map(|(number, waiting)| {
+            let sent = publish(&open.channel, number, &waiting.letter);
+            Box::pin(maybe_done(async { sent.await?.await }))
+        })
+        .collect();
+    if unanswered(&mut answers).await > 0 {
+        let all = async {
+            for answer in &mut answers {
+                answer.await;
             }
-        }
+        };
+        // Those that came are answers, also where others are missing.
+        link.env.until(deadline, all).await.ok();
+        unanswered(&mut answers).await;
+    }
+    let confirmations = answers.into_iter().map(|mut answer| {
+        let confirmed = answer.as_mut().take_output();
+        let confirmed = confirmed.ok_or_else(|| link.silence())?;
+        confirmed.map_err(|e| Error::of(link.url(), &e))
     });
-    let confirmations = join_all(confirmations).await;
+    let confirmations = confirmations.collect();
     Confirmed {
         open,
         round,
         confirmations,
     }
+}
+
+/// Looks at each answer once, and counts those that are not there.
+async fn unanswered<F: Future>(answers: &mut [Pin<Box<MaybeDone<F>>>]) -> usize {
+    poll_fn(|cx| {
+        let looked = answers.iter_mut().map(|answer| answer.as_mut().poll(cx));
+        Poll::Ready(looked.filter(Poll::is_pending).count())
+    })
+    .await
 }
 
 /// Hands a message to the client library; that happens when the future is first polled.

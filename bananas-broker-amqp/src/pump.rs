@@ -1,8 +1,9 @@
 //! Brings deliveries to a consumer, as many as it asks for, and takes back those whose lease is over.
 //!
 //! The server pushes. So that nothing lies in a buffer while others wait for it, a *tap* is opened for as many
-//! deliveries as a reserve would take, and shut soon after the last reserve; what came unasked goes back. A consumer
-//! that goes on asking gets a wider tap each time, up to its credit, for opening one is two writes for the server.
+//! deliveries as a reserve would take, and shut soon after the last reserve; what came unasked goes back.
+//! Opening one is two writes for the server, so one that is used up stays for a moment: acknowledgements on their
+//! way make room in it.
 //! A lease is the channel's: when its time is over, the pump gives the delivery back, and when this process
 //! dies, the server does.
 
@@ -29,8 +30,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The most deliveries that one tap may let out; the protocol has sixteen bits for it.
 const WIDEST: usize = 60_000;
 
-/// How many times wider a tap is than the one before it that was emptied and still wanted.
-const WIDER: usize = 4;
+/// How long a tap that is used up may stay while somebody waits.
+const USED_UP: Duration = Duration::from_millis(2);
 
 /// Brings deliveries to one consumer.
 pub(crate) struct Pump {
@@ -47,6 +48,8 @@ struct Tap {
     deliveries: lapin::Consumer,
     /// How many of its deliveries may be out at once.
     width: usize,
+    /// Since when it lets too little through for somebody who waits.
+    used_up: Option<Tick>,
 }
 
 /// What woke the pump.
@@ -84,8 +87,11 @@ impl Pump {
         self.take_back_lapsed(now).await;
         let mut wake = self.desk.next_end();
         match self.desk.need(now) {
-            Need::Take { more, .. } => match self.open(more).await {
-                Ok(()) => self.desk.has_trouble(None),
+            Need::Take(more) => match self.open(more, now).await {
+                Ok(again) => {
+                    self.desk.has_trouble(None);
+                    wake = [wake, again].into_iter().flatten().min();
+                }
                 Err(e) => {
                     let again = self.desk.env.monotonic() + PAUSE;
                     self.desk.has_trouble(Some(e));
@@ -179,25 +185,28 @@ impl Pump {
         });
     }
 
-    /// Lets so many more deliveries come, on a channel that is alive.
-    async fn open(&mut self, more: usize) -> Result<(), Error> {
+    /// Lets so many more deliveries come, on a channel that is alive. Answers when to look at it again.
+    async fn open(&mut self, more: usize, now: Tick) -> Result<Option<Tick>, Error> {
         let session = self.session().await?;
-        let Some(tap) = &self.tap else {
-            return self.tap(&session, more).await;
+        let Some(tap) = &mut self.tap else {
+            return self.tap(&session, more).await.map(|()| None);
         };
-        let width = tap.width;
-        let still = width.saturating_sub(session.out_of_tap().await);
+        let still = tap.width.saturating_sub(session.out_of_tap().await);
         // A tap that lets a little less through than is wanted is not worth another one.
         if still > 0 && more < still * 2 {
-            return Ok(());
+            tap.used_up = None;
+            return Ok(None);
+        }
+        let end = *tap.used_up.get_or_insert(now) + USED_UP;
+        if now < end && more <= tap.width {
+            return Ok(Some(end));
         }
         self.shut().await?;
         // What came meanwhile may be enough.
-        if let Need::Take { more, room } = self.desk.need(self.desk.env.monotonic()) {
-            let wider = width.saturating_mul(WIDER).min(room);
-            return self.tap(&session, more.max(wider)).await;
+        if let Need::Take(more) = self.desk.need(self.desk.env.monotonic()) {
+            self.tap(&session, more).await?;
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn tap(&mut self, session: &Arc<Session>, more: usize) -> Result<(), Error> {
@@ -219,7 +228,11 @@ impl Pump {
         };
         match self.link.on(&session.live, opened).await {
             Ok(deliveries) => {
-                self.tap = Some(Tap { deliveries, width });
+                self.tap = Some(Tap {
+                    deliveries,
+                    width,
+                    used_up: None,
+                });
                 self.desk.is_tapped(Some(self.desk.env.monotonic()));
                 Ok(())
             }
