@@ -37,8 +37,8 @@ pub(crate) struct Dialer {
     turn: AtomicUsize,
 }
 
-/// One connection. A clone is the same connection.
-#[derive(Clone, Debug)]
+/// One connection.
+#[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
     /// What the server calls itself; each start of one has another name.

@@ -1,7 +1,8 @@
 //! The engine: one client of JetStream, and what its parts share.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bananas_core::{
@@ -23,6 +24,9 @@ const AROUND_A_BODY: usize = 16 * 1024;
 
 /// The longest delay; the server counts nanoseconds in 63 bits from 1970 on.
 const LONGEST_DELAY: Duration = Duration::from_secs(36_500 * 24 * 3_600);
+
+/// Of how many queues the names are kept.
+const KNOWN: usize = 1_024;
 
 /// The first version that delivers a message at a time.
 const SCHEDULES: (u64, u64, u64) = (2, 12, 0);
@@ -73,6 +77,7 @@ impl NatsEngine {
             holds: Holds::new(env.random()),
             env,
             max_payload: server.max_payload,
+            known: Mutex::default(),
             link,
         };
         Ok(Arc::new(Self {
@@ -151,6 +156,7 @@ pub(crate) struct Shared {
     pub(crate) holds: Holds,
     /// The most that a message may have in all.
     pub(crate) max_payload: usize,
+    known: Mutex<HashMap<QueueName, Arc<Names>>>,
     link: Link,
 }
 
@@ -171,8 +177,19 @@ impl Shared {
         &self.wire().dialer.config
     }
 
-    pub(crate) fn names(&self, queue: &QueueName) -> Result<Names, Error> {
-        Names::of(&self.namespace, queue)
+    /// The names of a queue, which are made once.
+    pub(crate) fn names(&self, queue: &QueueName) -> Result<Arc<Names>, Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = known.get(queue) {
+            return Ok(Arc::clone(names));
+        }
+        let names = Arc::new(Names::of(&self.namespace, queue)?);
+        // Whoever has more queues than that makes them again.
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(queue.clone(), Arc::clone(&names));
+        Ok(names)
     }
 
     /// Whether messages can wait for their time at the server.

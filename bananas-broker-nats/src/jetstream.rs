@@ -9,6 +9,7 @@ use async_nats::Message;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use bananas_core::{Tick, Timestamp};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -60,11 +61,19 @@ pub(crate) async fn publish(
         of: None,
     };
     let (message, _) = wire.ask(call, until).await?;
-    let answer = read(wire, &message)?;
-    match answer["seq"].is_u64() {
-        true => Ok(answer["duplicate"] == Value::Bool(true)),
-        false => Err(wire.mistrust()),
+    match serde_json::from_slice(&message.payload) {
+        Ok(Kept { duplicate, .. }) => Ok(duplicate),
+        Err(_) => Err(read(wire, &message).map_or_else(|e| e, |_| wire.mistrust())),
     }
+}
+
+/// What a stream says of a message that it keeps. Read so, for there is one for each message.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(rename = "seq")]
+    _seq: u64,
+    #[serde(default)]
+    duplicate: bool,
 }
 
 /// Where a server hears of a delivery.

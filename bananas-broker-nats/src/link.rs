@@ -44,7 +44,7 @@ enum Standing {
     /// There is none, for this reason.
     Down(Error),
     /// The connection with this number.
-    Up(u64, Connection),
+    Up(u64, Arc<Connection>),
     Closed,
 }
 
@@ -221,11 +221,16 @@ impl Wire {
     }
 
     /// The connection, as soon as there is one.
-    pub(crate) async fn connected(&self, until: Tick) -> Result<(u64, Connection), Error> {
+    pub(crate) async fn connected(&self, until: Tick) -> Result<(u64, Arc<Connection>), Error> {
+        if let Standing::Up(number, connection) = &*self.standing.borrow() {
+            return Ok((*number, Arc::clone(connection)));
+        }
         let mut standing = self.standing.subscribe();
         loop {
             match &*standing.borrow_and_update() {
-                Standing::Up(number, connection) => return Ok((*number, connection.clone())),
+                Standing::Up(number, connection) => {
+                    return Ok((*number, Arc::clone(connection)));
+                }
                 Standing::Closed => return Err(Error::Closed { sent: false }),
                 Standing::Down(_) => {}
             }
@@ -336,7 +341,8 @@ impl Wire {
 
     /// Offers a connection until it ends or is given up.
     async fn serve(&self, number: u64, connection: Connection) {
-        let offered = connection.clone();
+        let connection = Arc::new(connection);
+        let offered = Arc::clone(&connection);
         let open = self.standing.send_if_modified(|standing| {
             let open = !matches!(standing, Standing::Closed);
             if open {

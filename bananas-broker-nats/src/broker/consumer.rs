@@ -84,13 +84,18 @@ impl Pending {
 }
 
 impl NatsConsumer {
-    pub(super) fn new(shared: Arc<Shared>, spec: ConsumerSpec, names: Names, lanes: usize) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        spec: ConsumerSpec,
+        names: Arc<Names>,
+        lanes: usize,
+    ) -> Self {
         let out = shared.holds.open(spec.credit, shared.env.monotonic());
         Self {
             taker: Taker {
                 shared,
                 spec,
-                names: Arc::new(names),
+                names,
                 lanes,
                 out,
                 hold: Arc::<Mutex<Hold>>::default(),

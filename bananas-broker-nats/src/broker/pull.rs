@@ -27,7 +27,7 @@ const BYTES: usize = 8 * 1024 * 1024;
 
 /// A place where messages and words of lanes arrive.
 pub(super) struct Inbox {
-    connection: Connection,
+    connection: Arc<Connection>,
     number: u64,
     subscriber: Subscriber,
     subject: String,
