@@ -1,6 +1,7 @@
 //! Which wrappers a configuration needs around a broker, and why.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::claim_check::{self, ClaimCheck};
 use super::lanes::{LanePlan, Lanes, PriorityLanes};
@@ -11,6 +12,9 @@ use crate::{
 
 /// The lanes that queues have on a broker that tells no priorities apart.
 const USUAL_LANES: u8 = 3;
+
+/// A longest delay that is none for a reader: ten years.
+const FOR_EVER: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 
 /// The store beside a broker.
 #[derive(Clone, Debug)]
@@ -145,7 +149,7 @@ fn large_bodies(broker: &BrokerInfo, beside: &Beside) -> Option<String> {
     (beside.blobs && takes < limit).then(|| {
         format!(
             "ClaimCheck: bodies over {} KiB, up to {} KiB, are kept in the store, as {backend} takes no larger ones",
-            takes / 1024,
+            (takes + 512) / 1024,
             limit / 1024
         )
     })
@@ -155,6 +159,7 @@ fn large_bodies(broker: &BrokerInfo, beside: &Beside) -> Option<String> {
 fn long_delays(broker: &BrokerInfo) -> Option<String> {
     let (which, keeps) = match broker.capabilities.delay {
         Delay::Native { max: None, .. } => return None,
+        Delay::Native { max: Some(max), .. } if max >= FOR_EVER => return None,
         Delay::Native { max: Some(max), .. } => {
             let max = humantime::format_duration(max);
             (format!("delays beyond {max}"), "none longer")
@@ -203,8 +208,6 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{Capabilities, Durability};
 
