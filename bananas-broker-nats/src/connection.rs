@@ -174,6 +174,26 @@ impl Connection {
         drop(ended.wait_for(|ended| *ended).await);
     }
 
+    /// Waits until it has ended, or until `is_over` holds, which is asked whenever somebody knocks: a timer for each
+    /// call would cost more than the rest of it. Answers whether it has ended.
+    pub(crate) async fn ended_or(&self, is_over: impl Fn() -> bool) -> bool {
+        let mut end = self.end.subscribe();
+        loop {
+            if *end.borrow_and_update() {
+                return true;
+            }
+            // The sender lives as long as this does.
+            if is_over() || end.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Lets those who wait look at the clock.
+    pub(crate) fn knock(&self) {
+        self.end.send_modify(|_| ());
+    }
+
     /// Is of no more use: whoever waits for something from it need not.
     pub(crate) fn give_up(&self) {
         self.end.send_replace(true);

@@ -241,6 +241,7 @@ mod tests {
         for (url, class) in [
             ("nats://h?replicas=3", Durability::D2),
             ("nats://h?sync_interval=always", Durability::D3),
+            ("nats://h?sync_interval=always&replicas=2", Durability::D3),
             ("nats://h?sync_interval=always&replicas=3", Durability::D4),
         ] {
             assert_eq!(durability(&NatsConfig::from_url(url).unwrap()), class);

@@ -89,13 +89,13 @@ pub(crate) struct Reply {
 pub(crate) async fn tell(
     wire: &Wire,
     reply: &Reply,
-    words: String,
+    words: Bytes,
     until: Tick,
 ) -> Result<Tick, Error> {
     let call = Call {
         subject: reply.subject.clone(),
         headers: None,
-        payload: words.into(),
+        payload: words,
         of: Some(Arc::clone(&reply.server)),
     };
     let (message, sent) = wire.ask(call, until).await?;

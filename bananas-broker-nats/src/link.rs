@@ -28,6 +28,9 @@ const ON_THEIR_WAY: usize = 1_024;
 /// may have forgotten the delivery, and says nothing then.
 const PATIENCE_WITH_ANOTHER: Duration = Duration::from_secs(1);
 
+/// How often calls that wait for an answer look at the clock.
+const KNOCK_EVERY: Duration = Duration::from_millis(250);
+
 /// Something to ask.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -60,6 +63,8 @@ pub(crate) struct Wire {
     turns: Semaphore,
     /// Calls between their beginning and their end.
     under_way: AtomicUsize,
+    /// Rung when there was no call and one begins.
+    call_began: Notify,
     /// Rung when a call ended.
     call_ended: Notify,
     /// Set when no more calls are taken.
@@ -93,6 +98,7 @@ impl Link {
             standing: watch::Sender::new(Standing::Down(none)),
             turns: Semaphore::new(ON_THEIR_WAY),
             under_way: AtomicUsize::new(0),
+            call_began: Notify::new(),
             call_ended: Notify::new(),
             closing: watch::Sender::new(false),
             server_time: Mutex::default(),
@@ -158,7 +164,9 @@ impl Wire {
     /// Counts something among the calls that a close waits for.
     pub(crate) fn begin(&self) -> Result<UnderWay<'_>, Error> {
         // Counted first: who closes looks at the count after the flag.
-        self.under_way.fetch_add(1, Ordering::AcqRel);
+        if self.under_way.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.call_began.notify_one();
+        }
         let under_way = UnderWay(self);
         self.check_open()?;
         Ok(under_way)
@@ -181,24 +189,23 @@ impl Wire {
             Some(headers) => request.headers(headers),
             None => request,
         };
-        let answer = async {
-            tokio::select! {
-                biased;
-                answer = connection.client.send_request(call.subject, request) => Some(answer),
-                () = connection.ended() => None,
-            }
+        let is_over = || self.env.monotonic() >= sent + patience;
+        let answer = tokio::select! {
+            biased;
+            answer = connection.client.send_request(call.subject, request) => Ok(answer),
+            ended = connection.ended_or(is_over) => Err(ended),
         };
-        let error = match self.env.within(patience, answer).await {
-            Ok(Some(Ok(message))) => return Ok((message, sent)),
-            Ok(Some(Err(e))) => match e.kind() {
+        let error = match answer {
+            Ok(Ok(message)) => return Ok((message, sent)),
+            Ok(Err(e)) => match e.kind() {
                 RequestErrorKind::NoResponders => return Err(Error::NoResponders(self.url())),
                 RequestErrorKind::MaxPayloadExceeded => return Err(Error::Refused(e.to_string())),
                 _ => self.cut_off(),
             },
-            Ok(None) => self.cut_off(),
+            Err(true) => self.cut_off(),
             // The connection is sound for all that we know.
-            Err(_) if is_of_another => return Err(Error::LeaseLost),
-            Err(_) => Error::Silence {
+            Err(false) if is_of_another => return Err(Error::LeaseLost),
+            Err(false) => Error::Silence {
                 url: self.url(),
                 waited: self.timeout(),
                 hint: connection.hint(),
@@ -353,11 +360,22 @@ impl Wire {
         if !open {
             return;
         }
-        tokio::select! {
-            () = connection.ended() => {}
-            () = self.over(|standing| !matches!(standing, Standing::Up(..))) => {}
+        loop {
+            tokio::select! {
+                () = connection.ended() => break,
+                () = self.over(|standing| !matches!(standing, Standing::Up(..))) => break,
+                () = self.time_to_knock() => connection.knock(),
+            }
         }
         self.lose(number, &Error::Lost(self.url()));
+    }
+
+    /// Waits until the calls under way should look at the clock; for ever while there is none.
+    async fn time_to_knock(&self) {
+        if self.under_way.load(Ordering::Acquire) == 0 {
+            self.call_began.notified().await;
+        }
+        self.env.sleep(KNOCK_EVERY).await;
     }
 
     /// Waits until it stands so with the connection.

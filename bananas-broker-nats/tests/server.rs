@@ -8,8 +8,8 @@ use std::time::Duration;
 use bananas_broker_nats::{NatsConfig, NatsEngine};
 use bananas_core::{
     Broker, Bucket, Consumer, ConsumerSpec, DEAD_REASON_PROPERTY, Delivery, Depth, Durability, Env,
-    Error, ErrorKind, FactLevel, JobId, Publish, QueueName, QueueSpec, RawMessage, Result, Settle,
-    Settled, Settlement, Status,
+    Error, ErrorKind, Fact, FactLevel, JobId, Publish, QueueName, QueueSpec, RawMessage, Result,
+    Settle, Settled, Settlement, Status,
 };
 use base64::Engine as _;
 use conformance_tests::fault::{Authority, Direction, Proxy};
@@ -565,10 +565,31 @@ async fn what_somebody_changed_on_the_server_is_among_the_facts() {
         publish_raw(&server, subject, config.as_bytes()).await;
         expected.push("limits of streams");
         assert_eq!(amiss().await, expected);
-        let url = format!("nats://{}?sync_interval=always", server.process.address());
-        match Rig::open(&server.env, &url).await {
-            Ok(rig) => assert_eq!(rig.broker.info().capabilities.durability, Durability::D3),
-            Err(e) => assert!(!server.schedules && e.to_string().contains("2.10"), "{e}"),
+    }
+}
+
+#[tokio::test]
+async fn the_class_that_is_printed_is_that_of_sync_and_replicas() {
+    for server in all("").await {
+        let settings = [
+            ("", Durability::D2),
+            ("?replicas=3", Durability::D2),
+            ("?sync_interval=always", Durability::D3),
+            ("?sync_interval=always&replicas=3", Durability::D4),
+        ];
+        for (settings, class) in settings {
+            let url = format!("nats://{}{settings}", server.process.address());
+            let config = NatsConfig::from_url(&url).unwrap();
+            match NatsEngine::open(config, Arc::clone(&server.env)).await {
+                Ok(engine) => {
+                    let broker = engine.broker();
+                    assert_eq!(broker.info().capabilities.durability, class, "{settings}");
+                    let facts = broker.facts().await.unwrap();
+                    let printed = facts.into_iter().find(|fact| fact.name == Fact::DURABILITY);
+                    assert!(printed.unwrap().value.contains(&class.to_string()));
+                }
+                Err(e) => assert!(!server.schedules && e.to_string().contains("2.10"), "{e}"),
+            }
         }
     }
 }

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::ensure::{OWN_LEASE, nanos};
 
 /// It is done.
-pub(super) fn ack() -> String {
-    "+ACK".to_owned()
+pub(super) fn ack() -> Bytes {
+    Bytes::from_static(b"+ACK")
 }
 
 /// It is for somebody else, now.
-pub(super) fn release() -> String {
-    "-NAK".to_owned()
+pub(super) fn release() -> Bytes {
+    Bytes::from_static(b"-NAK")
 }
 
 /// It is for somebody else, and not before so long from now. A server that starts again forgets fractions of a
 /// second.
-pub(super) fn release_after(delay: Duration) -> String {
+pub(super) fn release_after(delay: Duration) -> Bytes {
     match delay.is_zero() {
         true => release(),
         false => later(delay + Duration::from_secs(1)),
@@ -27,13 +29,13 @@ pub(super) fn release_after(delay: Duration) -> String {
 ///
 /// `+WPI` begins the consumer's own lease anew. For any other length the server is told that the message may be
 /// delivered again then: until then it stays ours, for it accepts an acknowledgement at any time.
-pub(super) fn extend(lease: Duration) -> String {
+pub(super) fn extend(lease: Duration) -> Bytes {
     match lease == OWN_LEASE {
-        true => "+WPI".to_owned(),
+        true => Bytes::from_static(b"+WPI"),
         false => later(lease),
     }
 }
 
-fn later(delay: Duration) -> String {
-    format!("-NAK {{\"delay\": {}}}", nanos(delay))
+fn later(delay: Duration) -> Bytes {
+    format!("-NAK {{\"delay\": {}}}", nanos(delay)).into()
 }
