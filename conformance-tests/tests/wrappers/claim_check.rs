@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
 use bananas_core::wrapper::ClaimCheck;
 use bananas_core::wrapper::claim_check::BLOB_PROPERTY;
 use bananas_core::{
-    Args, BlobId, Broker, Bucket, Chore, Consumer, ConsumerSpec, Delivery, Env, ErrorKind, Job,
-    JobId, Ledger, ManualEnv, NewRecord, Outcome, Owner, Publish, QueueName, QueueSpec, RawMessage,
-    Recorded, Settle, Settled, Settlement, SplitLedger, SplitOptions, StateStore, TaskName,
-    Timestamp, TokioEnv, Track,
+    Args, Blob, BlobId, BlobStore, Broker, Bucket, Chore, Consumer, ConsumerSpec, Delivery, Env,
+    Error, ErrorKind, Job, JobId, JobIndex, JobStore, Ledger, ManualEnv, NewRecord, Outcome, Owner,
+    Publish, QueueName, QueueSpec, RawMessage, Recorded, Result, Settle, Settled, Settlement,
+    SplitLedger, SplitOptions, StateStore, StoreInfo, TaskName, Timestamp, TokioEnv, Track,
 };
 use bytes::Bytes;
 
@@ -31,11 +33,16 @@ struct Case {
 
 impl Case {
     async fn open() -> Self {
+        Self::open_with(|store| store).await
+    }
+
+    /// The same, with what this makes of the store.
+    async fn open_with(make: impl FnOnce(Arc<dyn StateStore>) -> Arc<dyn StateStore>) -> Self {
         let start = Timestamp::from_micros(1_790_000_000_000_000);
         let clock = Arc::new(ManualEnv::new(Arc::new(TokioEnv::current()), start, 7));
         let env: Arc<dyn Env> = Arc::<ManualEnv>::clone(&clock);
         let engine = MemoryEngine::new(Arc::clone(&env));
-        let (inner, store) = (engine.broker(), engine.store());
+        let (inner, store) = (engine.broker(), make(engine.store()));
         let beyond =
             ClaimCheck::beyond(LARGE, Arc::clone(&inner), Arc::clone(&store), env).unwrap();
         let broker: Arc<dyn Broker> = Arc::new(beyond);
@@ -340,4 +347,89 @@ async fn a_large_job_of_any_tracking_runs_and_leaves_no_body_behind() {
         ledger.settle(vec![(claimed, end)]).await.remove(0).unwrap();
         assert_eq!(case.blobs().await, []);
     }
+}
+
+/// A store whose bodies can be out of reach.
+#[derive(Debug)]
+struct Flaky {
+    inner: Arc<dyn StateStore>,
+    away: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl StateStore for Flaky {
+    fn info(&self) -> &StoreInfo {
+        self.inner.info()
+    }
+
+    fn jobs(&self) -> &dyn JobStore {
+        self.inner.jobs()
+    }
+
+    fn index(&self) -> &dyn JobIndex {
+        self.inner.index()
+    }
+
+    fn blobs(&self) -> Option<&dyn BlobStore> {
+        Some(self)
+    }
+
+    fn fused(self: Arc<Self>, _: &dyn Broker, _: &Arc<dyn Env>) -> Option<Arc<dyn Ledger>> {
+        None
+    }
+
+    async fn close(&self, deadline: Duration) -> Result<()> {
+        self.inner.close(deadline).await
+    }
+}
+
+#[async_trait]
+impl BlobStore for Flaky {
+    async fn put(&self, blobs: Vec<Blob>) -> Vec<Result<()>> {
+        self.inner.blobs().unwrap().put(blobs).await
+    }
+
+    async fn get(&self, ids: &[BlobId]) -> Vec<Result<Option<Bytes>>> {
+        if self.away.load(Ordering::Relaxed) {
+            let away = |_| Err(Error::new(ErrorKind::Unreachable, "the store is away"));
+            return ids.iter().map(away).collect();
+        }
+        self.inner.blobs().unwrap().get(ids).await
+    }
+
+    async fn delete(&self, ids: &[BlobId]) -> Result<()> {
+        self.inner.blobs().unwrap().delete(ids).await
+    }
+
+    async fn list(
+        &self,
+        before: Timestamp,
+        after: Option<BlobId>,
+        max: usize,
+    ) -> Result<Vec<BlobId>> {
+        self.inner.blobs().unwrap().list(before, after, max).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_long_makes_no_message_look_like_one_that_kills_its_workers() {
+    let away = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&away);
+    let case = Case::open_with(|inner| Arc::new(Flaky { inner, away: flag })).await;
+    let message = case.message(LARGE * 2);
+    case.publish(&case.broker, message.clone()).await;
+    away.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        let mut consumer = case.consumer().await;
+        for _ in 0..5 {
+            let refused = consumer.reserve(1, Duration::ZERO).await.unwrap_err();
+            assert!(refused.is_retryable(), "{refused}");
+            case.clock.advance(Duration::from_secs(10));
+        }
+        consumer.stop().await.unwrap();
+    }
+    away.store(false, Ordering::Relaxed);
+    let delivery = case.next().await.remove(0);
+    assert_eq!(delivery.message, message);
+    assert_eq!(delivery.count.known(), 1);
 }

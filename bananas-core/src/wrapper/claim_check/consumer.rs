@@ -25,6 +25,7 @@ const LOST: &str = "its body is gone from the store: it was finished with before
 pub(super) struct CheckConsumer {
     shared: Arc<Shared>,
     queue: QueueName,
+    lease: Duration,
     inner: Box<dyn Consumer>,
     /// Taken, as they came. Here and in `ready` they are kept so that a dropped future loses none.
     taken: Vec<Delivery>,
@@ -34,11 +35,12 @@ pub(super) struct CheckConsumer {
 
 impl CheckConsumer {
     pub(super) async fn open(shared: Arc<Shared>, spec: ConsumerSpec) -> Result<Self> {
-        let queue = spec.queue.clone();
+        let (queue, lease) = (spec.queue.clone(), spec.lease);
         let inner = shared.inner.consume(spec).await?;
         Ok(Self {
             shared,
             queue,
+            lease,
             inner,
             taken: Vec::new(),
             ready: Vec::new(),
@@ -84,8 +86,23 @@ impl CheckConsumer {
         }
         set_aside(&self.shared, &self.queue, lost).await;
         match failed {
-            Some(e) if self.ready.is_empty() => Err(e),
+            Some(e) if self.ready.is_empty() => {
+                self.hold().await;
+                Err(e)
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Keeps what cannot be made ready now: a lease that lapses would look like the death of a worker.
+    async fn hold(&mut self) {
+        let receipts = self.taken.iter().map(|delivery| delivery.receipt.clone());
+        let receipts: Vec<Receipt> = receipts.collect();
+        let leases = self.shared.inner.extend(&receipts, self.lease).await;
+        for (delivery, lease) in self.taken.iter_mut().zip(leases) {
+            if let Ok(lease) = lease {
+                delivery.lease = lease;
+            }
         }
     }
 
@@ -108,14 +125,13 @@ impl CheckConsumer {
         std::mem::replace(&mut self.ready, rest)
     }
 
-    /// Gives up what was taken and never returned: the receipts of the broker underneath.
-    fn give_up(&mut self) -> Vec<Receipt> {
+    /// Gives up what was taken and never returned: what becomes of it at the broker underneath.
+    fn give_up(&mut self) -> Vec<Settle> {
         let ready = std::mem::take(&mut self.ready).into_iter();
         let ready = ready.filter_map(|delivery| CheckReceipt::read(&delivery.receipt).ok());
-        let mut receipts: Vec<Receipt> = ready.map(|receipt| receipt.inner).collect();
-        let taken = std::mem::take(&mut self.taken).into_iter();
-        receipts.extend(taken.map(|delivery| delivery.receipt));
-        receipts
+        let mut given_up: Vec<Settle> = ready.map(|receipt| release(receipt.inner)).collect();
+        given_up.extend(std::mem::take(&mut self.taken).into_iter().map(unused));
+        given_up
     }
 }
 
@@ -140,18 +156,37 @@ async fn set_aside(shared: &Shared, queue: &QueueName, lost: Vec<Receipt>) {
     }
 }
 
+fn release(receipt: Receipt) -> Settle {
+    let delay = Duration::ZERO;
+    Settle {
+        receipt,
+        settlement: Settlement::Release { delay },
+    }
+}
+
+/// A reference whose body could not be fetched is published anew, so that its next delivery is not taken for the
+/// second of one that killed its worker. A crash in between leaves two references to one blob: whoever ends the
+/// first is done with the job, and the second is set aside.
+fn unused(delivery: Delivery) -> Settle {
+    if blob_of(&delivery.message).is_none() {
+        return release(delivery.receipt);
+    }
+    let mut message = delivery.message;
+    message.not_before = None;
+    Settle {
+        receipt: delivery.receipt,
+        settlement: Settlement::Retry {
+            delay: Duration::ZERO,
+            message: Box::new(message),
+        },
+    }
+}
+
 /// Gives back what was taken and never returned.
-async fn give_back(shared: &Shared, receipts: Vec<Receipt>) -> Result<()> {
-    if receipts.is_empty() {
+async fn give_back(shared: &Shared, batch: Vec<Settle>) -> Result<()> {
+    if batch.is_empty() {
         return Ok(());
     }
-    let release = |receipt| Settle {
-        receipt,
-        settlement: Settlement::Release {
-            delay: Duration::ZERO,
-        },
-    };
-    let batch = receipts.into_iter().map(release).collect();
     for settled in shared.inner.settle(batch).await {
         settled?;
     }
@@ -196,20 +231,20 @@ impl Consumer for CheckConsumer {
 
     async fn stop(&mut self) -> Result<()> {
         let stopped = self.inner.stop().await;
-        let receipts = self.give_up();
-        stopped.and(give_back(&self.shared, receipts).await)
+        let given_up = self.give_up();
+        stopped.and(give_back(&self.shared, given_up).await)
     }
 }
 
 impl Drop for CheckConsumer {
     fn drop(&mut self) {
-        let receipts = self.give_up();
-        if receipts.is_empty() {
+        let given_up = self.give_up();
+        if given_up.is_empty() {
             return;
         }
         let shared = Arc::clone(&self.shared);
         let give_back = async move {
-            if let Err(e) = give_back(&shared, receipts).await {
+            if let Err(e) = give_back(&shared, given_up).await {
                 tracing::warn!(error = %e, "deliveries could not be given back; they come again when their leases end");
             }
         };
