@@ -88,7 +88,7 @@ pub(crate) async fn a_queue_of_another_application_is_consumed_as_it_is(server: 
     publish(&broker, &orders, answer).await.unwrap();
     let options = BasicGetOptions { no_ack: true };
     let got = channel.basic_get("orders".into(), options).await.unwrap();
-    let got = got.expect("nothing is there").delivery;
+    let got = got.unwrap().delivery;
     assert_eq!(got.data, b"{}");
     let correlation = got.properties.correlation_id().as_ref();
     assert_eq!(correlation.map(|it| it.as_str()), Some("order-7"));

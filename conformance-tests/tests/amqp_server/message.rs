@@ -53,7 +53,7 @@ pub(crate) async fn consumer(broker: &AmqpBroker, queue: &QueueName) -> Box<dyn 
 
 pub(crate) async fn next(consumer: &mut dyn Consumer) -> Delivery {
     let mut deliveries = consumer.reserve(1, WAIT).await.unwrap();
-    deliveries.pop().expect("nothing came")
+    deliveries.pop().unwrap()
 }
 
 pub(crate) async fn settle(broker: &AmqpBroker, delivery: Delivery, settlement: Settlement) {
