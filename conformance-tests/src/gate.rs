@@ -11,6 +11,8 @@ pub(crate) enum Gate {
     Always,
     /// Priorities that are told apart.
     Priorities,
+    /// The same, and nothing that is on its way already comes before a more urgent message.
+    StrictPriorities,
     /// First in, first out, within a queue.
     Order,
     /// First in, first out, among messages with one key.
@@ -35,7 +37,7 @@ pub(crate) enum Gate {
     Remote,
     /// Delays of half an hour and more.
     LongDelay,
-    /// Delays, and priorities that are told apart.
+    /// Delays, and strict priorities.
     DelayAndPriorities,
     /// A server, and delays of half an hour and more.
     RemoteLongDelay,
@@ -57,7 +59,11 @@ impl Gate {
     pub(crate) fn refusal(self, can: &Capabilities, admin: bool) -> Option<&'static str> {
         let first = |gates: &[Self]| gates.iter().find_map(|gate| gate.refusal(can, admin));
         match self {
-            Self::DelayAndPriorities => first(&[Self::Delay, Self::Priorities]),
+            Self::DelayAndPriorities => first(&[Self::Delay, Self::StrictPriorities]),
+            Self::StrictPriorities if can.ordering == Ordering::None => {
+                first(&[Self::Priorities]).or(Some("what is on its way already comes first"))
+            }
+            Self::StrictPriorities => first(&[Self::Priorities]),
             Self::RemoteLongDelay => first(&[Self::Remote, Self::LongDelay]),
             Self::LastingServer if can.durability < Durability::D2 => {
                 first(&[Self::Remote]).or(Some("its data die with the server"))
@@ -111,6 +117,7 @@ impl Gate {
             // Made of others, by `refusal`.
             Self::Always
             | Self::DelayAndPriorities
+            | Self::StrictPriorities
             | Self::RemoteLongDelay
             | Self::LastingServer
             | Self::LastingAcks
@@ -146,6 +153,19 @@ mod tests {
         let late = Some("its acks are not confirmed");
         assert_eq!(why(Gate::LastingAcks, &can), late);
         assert_eq!(why(Gate::LastingServer, &can), None);
+    }
+
+    #[test]
+    fn priorities_are_strict_where_there_is_an_order() {
+        let mut can = Capabilities::exact();
+        let gate = Gate::StrictPriorities;
+        assert_eq!(gate.refusal(&can, true), None);
+        can.ordering = Ordering::None;
+        let late = Some("what is on its way already comes first");
+        assert_eq!(gate.refusal(&can, true), late);
+        assert_eq!(Gate::DelayAndPriorities.refusal(&can, true), late);
+        can.priority_levels = 1;
+        assert_eq!(gate.refusal(&can, true), Some("it has one priority level"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ checks!(BrokerCase:
     messages_of_one_priority_come_first_in_first_out if Order,
     a_batch_keeps_its_order if Order,
     the_lowest_and_the_highest_priority_are_accepted in Smoke,
-    a_retry_keeps_its_priority if Priorities,
+    a_retry_keeps_its_priority if StrictPriorities,
     an_urgent_message_overtakes_the_backlog if Priorities,
     messages_of_one_key_keep_their_order_and_hold_up_no_other if KeyOrder,
 );
