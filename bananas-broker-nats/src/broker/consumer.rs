@@ -115,7 +115,7 @@ impl NatsConsumer {
         let mut hold = self.taker.hold();
         let mut deliveries = Vec::new();
         while deliveries.len() < max
-            && let Some(delivery) = hold.deliveries.pop_front()
+            && let Some((_, delivery)) = hold.deliveries.pop_front()
         {
             // What lapsed in the hold is ready for others already.
             if delivery.lease.until > now {
@@ -123,6 +123,16 @@ impl NatsConsumer {
             }
         }
         deliveries
+    }
+
+    /// Looks whether something more urgent is ready than what is held, which was left over.
+    async fn look_above(&self, max: usize, deadline: Tick) {
+        let most_urgent = self.taker.hold().deliveries.front().map(|(lane, _)| *lane);
+        let is_any_above = most_urgent.is_some_and(|lane| lane + 1 < self.taker.lanes);
+        if is_any_above && self.pending.is_none() && self.taker.out.room(self.now()).is_ok() {
+            // What is held is handed out in any case.
+            drop(self.look(max, deadline).await);
+        }
     }
 
     /// Waits until there is room for more, but not beyond `deadline`.
@@ -230,6 +240,7 @@ impl Consumer for NatsConsumer {
         loop {
             let asked = self.now();
             self.taker.shared.wire().check_open()?;
+            self.look_above(max, deadline).await;
             let deliveries = self.held(max);
             if !deliveries.is_empty() || (waited && asked >= deadline) {
                 return Ok(deliveries);

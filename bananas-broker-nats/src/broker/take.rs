@@ -26,7 +26,8 @@ const MOST: usize = 1_000;
 /// What was taken and not yet returned.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
-    pub(super) deliveries: VecDeque<Delivery>,
+    /// With the lane of each, the most urgent first.
+    pub(super) deliveries: VecDeque<(usize, Delivery)>,
     /// Nobody returns anything any more.
     pub(super) abandoned: bool,
 }
@@ -110,7 +111,11 @@ impl Taker {
         let unique = self.shared.env.random();
         let namespace = &self.shared.namespace;
         let mut inbox = Inbox::open(wire, namespace, unique, wire.deadline()).await?;
-        let mut floor = self.descend(&mut inbox, 0, room, came).await?;
+        // What is held is handed out before anything of its lane or below.
+        let held = self.hold().deliveries.front().map(|(lane, _)| lane + 1);
+        let mut floor = self
+            .descend(&mut inbox, held.unwrap_or(0), room, came)
+            .await?;
         // While a lower lane was asked, something more urgent may have come before what was found there.
         while let Some(lane) = floor {
             let room = came.len() + RECHECK;
@@ -258,7 +263,12 @@ impl Taker {
         let delivery = Delivery::new(self.spec.queue.clone(), message, receipt, lease);
         let delivery = delivery.counted(DeliveryCount::Exact(told.count));
         self.out.take(key, held);
-        self.hold().deliveries.push_back(delivery);
+        let mut hold = self.hold();
+        // Behind those of its own lane.
+        let place = hold
+            .deliveries
+            .partition_point(|(lane, _)| *lane >= told.lane);
+        hold.deliveries.insert(place, (told.lane, delivery));
     }
 
     /// Gives back what came beyond the credit.
@@ -272,7 +282,7 @@ impl Taker {
     pub(super) async fn give_back(&self) {
         let wire = self.shared.wire();
         let deliveries = std::mem::take(&mut self.hold().deliveries);
-        let told = deliveries.into_iter().map(async |delivery| {
+        let told = deliveries.into_iter().map(async |(_, delivery)| {
             let Ok(claimed) = Claimed::read(&delivery.receipt, &self.shared.namespace) else {
                 return;
             };
