@@ -28,6 +28,9 @@ const DOUBT: Duration = Duration::from_secs(2);
 /// How long that may take.
 const PROOF: Duration = Duration::from_secs(2);
 
+/// How long a connection may take to close in order.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How often a connection is looked at that says nothing.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -233,7 +236,9 @@ impl Link {
     pub(crate) async fn close(&self, deadline: Tick) {
         if let State::Ready(live) = self.state.send_replace(State::Closed) {
             let closing = live.connection.close(200, "closed by the client".into());
-            // A server that does not answer loses it all the same.
+            // A server that does not answer loses it all the same; and so does the client library when it does not tell
+            // of the answer, as happens while a channel is being opened.
+            let deadline = deadline.min(self.env.monotonic() + FAREWELL);
             self.env.until(deadline, closing).await.ok();
             live.mistrust();
         }

@@ -15,7 +15,7 @@ use crate::receipt::Token;
 use crate::session::Session;
 
 /// How long after the last reserve a consumer keeps what comes unasked.
-pub(crate) const REST: Duration = Duration::from_millis(100);
+pub(crate) const REST: Duration = Duration::from_millis(250);
 
 /// How long after a tap was opened what is ready has come.
 const LOOK: Duration = Duration::from_millis(50);
@@ -219,6 +219,11 @@ impl Desk {
 
     fn credit(&self) -> usize {
         usize::try_from(self.spec.credit).unwrap_or(usize::MAX)
+    }
+
+    /// How many more may be out.
+    pub(crate) fn room(&self) -> usize {
+        self.credit().saturating_sub(self.state().out())
     }
 
     /// The tap is open now, or shut.

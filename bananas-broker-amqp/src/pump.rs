@@ -30,6 +30,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The most deliveries that one tap may let out; the protocol has sixteen bits for it.
 const WIDEST: usize = 60_000;
 
+/// A reserve of so many or more gets a tap for a multiple of them, so that the next ones are on their way while these are
+/// being settled. Fewer are brought one by one, as it were: none of them lies in a buffer while others wait for it or
+/// a more urgent one comes.
+const MANY: usize = 16;
+
+/// That multiple.
+const AHEAD: usize = 4;
+
 /// How long a tap that is used up may stay while somebody waits.
 const USED_UP: Duration = Duration::from_millis(2);
 
@@ -189,7 +197,7 @@ impl Pump {
     async fn open(&mut self, more: usize, now: Tick) -> Result<Option<Tick>, Error> {
         let session = self.session().await?;
         let Some(tap) = &mut self.tap else {
-            return self.tap(&session, more).await.map(|()| None);
+            return self.tap(&session, self.width(more)).await.map(|()| None);
         };
         let still = tap.width.saturating_sub(session.out_of_tap().await);
         // A tap that lets a little less through than is wanted is not worth another one.
@@ -204,13 +212,21 @@ impl Pump {
         self.shut().await?;
         // What came meanwhile may be enough.
         if let Need::Take(more) = self.desk.need(self.desk.env.monotonic()) {
-            self.tap(&session, more).await?;
+            self.tap(&session, self.width(more)).await?;
         }
         Ok(None)
     }
 
-    async fn tap(&mut self, session: &Arc<Session>, more: usize) -> Result<(), Error> {
-        let width = more.min(WIDEST);
+    /// How many deliveries a tap lets out for a reserve of so many.
+    fn width(&self, more: usize) -> usize {
+        if more < MANY {
+            return more;
+        }
+        (more * AHEAD).min(self.desk.room()).max(more)
+    }
+
+    async fn tap(&mut self, session: &Arc<Session>, width: usize) -> Result<(), Error> {
+        let width = width.min(WIDEST);
         session.next_tap().await;
         let prefetch = u16::try_from(width).unwrap_or(u16::MAX);
         let of_consumer = BasicQosOptions { global: false };

@@ -5,7 +5,9 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bananas_core::{Capabilities, Delay, Durability, ErrorKind, Fencing, LeaseLimits, Reach};
+use bananas_core::{
+    Capabilities, Delay, Durability, ErrorKind, Fencing, LeaseLimits, Ordering, Reach,
+};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::config::{AmqpConfig, QueueType};
@@ -163,6 +165,9 @@ impl Dialect {
             granularity: Duration::from_secs(1),
         };
         can.priority_levels = self.levels;
+        // What one of several consumers gives back comes again behind what others were handed meanwhile, and a quorum
+        // queue takes many back in any order.
+        can.ordering = Ordering::None;
         can.lease = LeaseLimits {
             max: total,
             max_total: Some(total),

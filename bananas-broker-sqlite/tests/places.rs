@@ -57,7 +57,7 @@ async fn a_file_of_a_newer_program_is_refused_and_both_versions_are_named() {
     let error = open(config(&path)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let text = error.to_string();
-    assert!(text.contains("99") && text.contains("up to 2"), "{text}");
+    assert!(text.contains("99") && text.contains("up to 3"), "{text}");
 }
 
 #[tokio::test]

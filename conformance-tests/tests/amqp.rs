@@ -1,6 +1,6 @@
 //! The contract on RabbitMQ, with quorum queues and with classic ones: a private server for all checks of this
 //! process, or the one that `BANANAS_TEST_AMQP_URL` names, and a namespace for each. And the ledger on quorum
-//! queues over a store in SQLite, and over one in memory.
+//! queues over a store in SQLite, and over one in memory; and quorum queues in lanes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -15,12 +15,13 @@ use async_trait::async_trait;
 use bananas_broker_amqp::{AmqpBroker, AmqpConfig, QueueType};
 use bananas_broker_memory::MemoryEngine;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
+use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
     TokioEnv,
 };
 use conformance_tests::fault::{Network, ServerProcess, ServerSpec};
-use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite, Timing};
+use conformance_tests::{Backend, BrokerHarness, LedgerHarness, Probe, Suite, Timing, Wrapped};
 use tempfile::TempDir;
 
 mod amqp_probe;
@@ -67,8 +68,29 @@ impl Amqp {
     }
 }
 
-/// Runs a node.
-const SCRIPT: &str = include_str!("../servers/rabbitmq.sh");
+/// Starts a node with a port mapper of its own, which Erlang would else leave behind.
+const SCRIPT: &str = r#"set -e
+mkdir -p {folder}/mnesia {folder}/log
+export HOME={folder} RABBITMQ_NODENAME=conformance-{port}@localhost
+export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT={port}
+export RABBITMQ_DIST_PORT=$(({port} - 12000)) ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT=$(({port} - 6000))
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+export RABBITMQ_MNESIA_BASE={folder}/mnesia RABBITMQ_LOG_BASE={folder}/log RABBITMQ_PID_FILE={folder}/pid
+export RABBITMQ_ENABLED_PLUGINS_FILE={folder}/plugins RABBITMQ_CONFIG_FILE={folder}/rabbitmq
+export RABBITMQ_CONF_ENV_FILE=/dev/null
+echo '[].' > {folder}/plugins
+cat > {folder}/rabbitmq.conf <<END
+listeners.tcp.1 = 127.0.0.1:{port}
+default_user = $USER_NAME
+default_pass = $USER_PASSWORD
+vm_memory_high_watermark.absolute = 3GB
+disk_free_limit.absolute = 500MB
+log.console = true
+log.console.level = error
+END
+epmd -port $ERL_EPMD_PORT -address 127.0.0.1 &
+exec "$RABBITMQ_SERVER"
+"#;
 
 /// Starts a server with a folder of its own within this one.
 async fn start_server(
@@ -76,17 +98,16 @@ async fn start_server(
     folder: &TempDir,
     (user, password): (&str, &str),
 ) -> Result<ServerProcess> {
-    if program().is_none() {
+    let Some(program) = program() else {
         return Err(Error::new(ErrorKind::Unavailable, "no rabbitmq-server"));
-    }
+    };
     let own = folder.path().join(env.random().to_string());
     let spec = ServerSpec::new("sh", own)
         .arg("-c")
         .arg(SCRIPT)
-        .variable("PORT", "{port}")
-        .variable("FOLDER", "{folder}")
-        .variable("LOGIN", user)
-        .variable("PASSWORD", password)
+        .variable("RABBITMQ_SERVER", program.to_string_lossy())
+        .variable("USER_NAME", user)
+        .variable("USER_PASSWORD", password)
         .deadline(Duration::from_mins(4));
     ServerProcess::start(env, spec).await
 }
@@ -318,6 +339,12 @@ fn server(
     (Ok(config), Some(process))
 }
 
+/// Lanes around a broker, as the configuration asks for them.
+fn in_lanes(_: &str, broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+    let plan = LanePlan::new().others(Lanes::strict(3)?);
+    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
+}
+
 fn main() -> ExitCode {
     let suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
@@ -341,5 +368,7 @@ fn main() -> ExitCode {
     let memory = Split::new("amqp-quorum+memory", &quorum, memory);
     let sqlite = Split::new("amqp-quorum+sqlite", &quorum, Place::Sqlite(stores));
     let suite = suite.broker(&quorum).broker(&classic);
-    suite.ledger(&memory).ledger(&sqlite).run()
+    let lanes = Wrapped::new(&quorum, "lanes", in_lanes);
+    let suite = suite.ledger(&memory).ledger(&sqlite);
+    suite.broker(&lanes).run()
 }

@@ -1,7 +1,7 @@
 //! The server that all facts share.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -95,9 +95,17 @@ impl Server {
             .variable("PLUGINS", "rabbitmq_auth_mechanism_ssl")
             .variable("SETTINGS", settings.join("\n"))
             .deadline(Duration::from_mins(4));
+        let process = ServerProcess::start(env, spec).await.unwrap();
+        // It listens for this a moment later than for the rest.
+        let mut looks = 0;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, tls)).is_err() {
+            looks += 1;
+            assert!(looks < 600, "nothing listens for TLS");
+            env.sleep(Duration::from_millis(100)).await;
+        }
         Self {
             env: Arc::clone(env),
-            process: ServerProcess::start(env, spec).await.unwrap(),
+            process,
             folder,
             authority,
             tls,

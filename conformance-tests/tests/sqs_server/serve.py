@@ -51,6 +51,7 @@ for name in (
     setattr(SQSBackend, name, alone(getattr(SQSBackend, name)))
 SQSBackend.receive_message = receive_in_turns(SQSBackend.receive_message)
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
+WSGIRequestHandler.disable_nagle_algorithm = True
 SQSBackend.is_message_valid_based_on_retention_period = lambda *_: True
 
 main(sys.argv[1:])
