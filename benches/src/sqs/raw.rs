@@ -62,7 +62,7 @@ impl Raw {
     /// Receives up to ten messages and deletes them; how many there were.
     async fn receive(&self) -> Result<usize> {
         let request = self.client.receive_message().queue_url(&self.queue);
-        let request = request.max_number_of_messages(10).wait_time_seconds(1);
+        let request = request.max_number_of_messages(10);
         let messages = request.send().await?.messages.unwrap_or_default();
         if messages.is_empty() {
             return Ok(0);
