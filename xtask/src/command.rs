@@ -15,7 +15,9 @@ Commands:
   test [--quick]   format, tests, doc examples, lints, documentation, tidy; --quick leaves out
                    lints and documentation. Stops at the first failure
   tidy             the rules of the house: sizes, names, places, edges between crates
-  conformance      runs the conformance suite and writes docs/reference/conformance.md
+  conformance [--last]
+                   runs the conformance suite and writes docs/reference/conformance.md and the tables
+                   of docs/guide; --last takes the answers of the last run, of `test` as well
   brokers up|down [NAMES]
                    starts or ends the servers that tests and developers need: with Docker where it
                    runs, else privately on the loopback address from installed packages
@@ -36,8 +38,8 @@ pub(crate) enum Command {
     Test(Scope),
     /// Look for breaches of the house rules.
     Tidy,
-    /// Run the conformance suite and write the page about it.
-    Conformance,
+    /// Write the pages about the conformance suite.
+    Conformance(Answers),
     /// Start servers, end them, or say which run.
     Brokers(Wish),
     /// Run the benchmarks with these arguments.
@@ -53,6 +55,15 @@ pub(crate) enum Scope {
     Whole,
     /// No lints and no documentation, which need a second compilation.
     Quick,
+}
+
+/// Where the answers of the suite come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// It is run for them.
+    Anew,
+    /// From the last run.
+    Last,
 }
 
 impl Command {
@@ -74,9 +85,10 @@ impl Command {
             ["bench", ..] => Ok(Self::Bench(rest(arguments, 1))),
             ["torture", ..] => Ok(Self::Torture(rest(arguments, 1))),
             ["test", first, ..] => bail!("`test` has no argument {first:?}; it has --quick"),
-            ["conformance"] => Ok(Self::Conformance),
+            ["conformance"] => Ok(Self::Conformance(Answers::Anew)),
+            ["conformance", "--last"] => Ok(Self::Conformance(Answers::Last)),
             ["conformance", first, ..] => {
-                bail!("`conformance` has no argument {first:?}; it has none")
+                bail!("`conformance` has no argument {first:?}; it has --last")
             }
             ["tidy", first, ..] => bail!("`tidy` has no argument {first:?}; it has none"),
             [other, ..] => bail!("there is no command {other:?}\n\n{HELP}"),
@@ -102,6 +114,8 @@ mod tests {
         assert_eq!(parse("test").unwrap(), Command::Test(Scope::Whole));
         assert_eq!(parse("test --quick").unwrap(), Command::Test(Scope::Quick));
         assert_eq!(parse("tidy").unwrap(), Command::Tidy);
+        let last = Command::Conformance(Answers::Last);
+        assert_eq!(parse("conformance --last").unwrap(), last);
         let arguments = vec!["--jobs".to_owned(), "10".to_owned()];
         assert_eq!(parse("bench --jobs 10").unwrap(), Command::Bench(arguments));
         let arguments = vec!["--help".to_owned()];

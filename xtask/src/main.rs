@@ -44,7 +44,7 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Test(scope) => test::run(&root, scope),
         Command::Tidy => tidy::run(&root, None),
-        Command::Conformance => conformance::run(&root),
+        Command::Conformance(answers) => conformance::run(&root, answers),
         Command::Brokers(wish) => brokers::run(&root, wish),
         Command::Bench(arguments) => bench::run(&root, arguments),
         // Its exit codes say more.

@@ -17,9 +17,10 @@ pub(crate) use self::record::{Record, folder};
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::brokers::Borrowed;
+use crate::command::Answers;
 use crate::nextest::Nextest;
 use crate::tidy::Tree;
 
@@ -30,20 +31,17 @@ pub(crate) const VARIABLE: &str = "BANANAS_CONFORMANCE_REPORT";
 const TESTS: &str = "--workspace --all-features -E \
                      test(/::(broker|ledger|store|split)::(smoke|core|fault)::/)";
 
-/// Runs the suite on every backend, and writes the page about it and the tables of the guide.
-pub(crate) fn run(root: &Path) -> Result<bool> {
-    let record = fresh_record(root)?;
-    let mut step = Nextest::run("conformance", TESTS);
-    step.environment.push((VARIABLE.to_owned(), record));
-    let borrowed = Borrowed::all(root)?;
-    step.environment.extend(Borrowed::variables(&borrowed));
-    let passed = step.run(root);
-    Borrowed::give_back(borrowed)?;
-    if !passed? {
-        println!("xtask: the page is not written, since checks failed");
+/// Writes the page about the suite and the tables of the guide, by these answers.
+pub(crate) fn run(root: &Path, answers: Answers) -> Result<bool> {
+    if answers == Answers::Anew && !ask(root)? {
+        println!("xtask: nothing is written, since checks failed");
         return Ok(false);
     }
     let (tree, record) = (Tree::read(root)?, Record::read(&folder(root))?);
+    ensure!(
+        !record.outcomes.is_empty(),
+        "there was no run yet; leave --last away"
+    );
     write(root, PAGE, &Page::of(&tree, &record).to_string())?;
     for page in tree.files.iter().filter(|it| it.path.starts_with(FOLDER)) {
         if let Some(guide) = Guide::of(&page.text) {
@@ -52,6 +50,18 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Runs the suite on every backend, and answers whether all is well.
+fn ask(root: &Path) -> Result<bool> {
+    let record = fresh_record(root)?;
+    let mut step = Nextest::run("conformance", TESTS);
+    step.environment.push((VARIABLE.to_owned(), record));
+    let borrowed = Borrowed::all(root)?;
+    step.environment.extend(Borrowed::variables(&borrowed));
+    let passed = step.run(root);
+    Borrowed::give_back(borrowed)?;
+    passed
 }
 
 fn write(root: &Path, page: &str, text: &str) -> Result<()> {
