@@ -2,7 +2,7 @@
 //!
 //! Each message that is published has a blob of its own, so whoever is done with the message is done with the blob:
 //! it is put before the message is sent, and deleted after the message was acknowledged, or replaced. What a crash
-//! leaves in between, and what was purged, is [swept](sweep).
+//! leaves in between, and what was purged, is swept when its job has ended, or after an age.
 
 mod admin;
 mod bodies;
