@@ -2,6 +2,7 @@
 //! that was cut in two, and a server that falls silent while one waits.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,15 @@ mod servers;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits for that, and fails when it takes too long.
+async fn until(env: &Arc<dyn Env>, what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = env.monotonic() + DEADLINE;
+    while !is_so().await {
+        assert!(env.monotonic() < deadline, "never so: {what}");
+        env.sleep(LOOK).await;
+    }
+}
 
 /// A client with one queue.
 struct Rig {
@@ -261,17 +271,11 @@ async fn a_queue_of_an_older_server_learns_to_wait() {
         let words = format!("CONNECT {{}}\r\nPUB {subject} nobody {size}\r\n{config}\r\nPING\r\n");
         stream.write_all(words.as_bytes()).await.unwrap();
         let specs = [QueueSpec::new(rig.queue.clone())];
-        while rig
-            .broker
-            .admin()
-            .unwrap()
-            .queues()
-            .await
-            .unwrap()
-            .is_empty()
-        {
-            rig.env.sleep(LOOK).await;
-        }
+        let admin = rig.broker.admin().unwrap();
+        until(&rig.env, "the queue is there", async || {
+            !admin.queues().await.unwrap().is_empty()
+        })
+        .await;
         rig.broker.ensure(&specs).await.unwrap();
         let mut later = rig.message("later");
         let due = rig.env.now() + Duration::from_secs(1);
@@ -352,18 +356,26 @@ async fn a_server_that_falls_silent_while_one_waits_is_noticed() {
         let mut consumer = behind.consumer(DEADLINE).await;
         let begin = rig.env.monotonic();
         let waiting = consumer.reserve(1, DEADLINE * 10);
-        let id = async {
-            rig.env.sleep(LOOK * 5).await;
-            // The connection stays, and nothing comes over it any more; a new one would be fine.
+        let unheard = async {
+            // What comes though nothing was asked meanwhile are the heartbeats of a request that waits.
+            let before = Cell::new(proxy.counts());
+            until(&rig.env, "it waits", async || {
+                let (was, now) = (before.replace(proxy.counts()), proxy.counts());
+                now.to_client > was.to_client && now.to_server == was.to_server
+            })
+            .await;
+            // The connection stays, and nothing comes over it any more.
             proxy.blackhole(Direction::ToClient);
-            rig.env.sleep(Duration::from_secs(1)).await;
-            rig.publish(rig.message("unheard")).await
-        };
-        let healed = async {
-            rig.env.sleep(Duration::from_secs(9)).await;
+            let accepted = proxy.counts().accepted;
+            let id = rig.publish(rig.message("unheard")).await;
+            until(&rig.env, "another connection is tried", async || {
+                proxy.counts().accepted > accepted
+            })
+            .await;
             proxy.heal().unwrap();
+            id
         };
-        let (taken, id, ()) = tokio::join!(waiting, id, healed);
+        let (taken, id) = tokio::join!(waiting, unheard);
         assert_eq!(taken.unwrap()[0].message.id, Some(id));
         let waited = rig.env.monotonic().since(begin);
         assert!(waited < DEADLINE, "it was noticed after {waited:?}");

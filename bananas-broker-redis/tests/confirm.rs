@@ -166,7 +166,7 @@ async fn a_connection_that_was_forgotten_on_the_way_costs_no_confirmation() {
     .await
     .unwrap();
     publish(&group, &broker).await.unwrap();
-    // So long that it is asked whether it works.
+    // The time itself is the condition: one that was idle for a second is asked, before its next use, whether it works.
     group.env.sleep(Duration::from_secs(2)).await;
     proxy.strand();
     publish(&group, &broker).await.unwrap();

@@ -1,9 +1,9 @@
 //! [`Raw`]: async-nats at its best: a window of publishes whose acknowledgements are awaited, pulls that are renewed
 //! before they run dry, and a window of acknowledgements.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, ensure};
 use async_nats::Client;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::ContextBuilder;
@@ -16,6 +16,9 @@ use futures::{StreamExt, stream};
 use crate::broker::{Plan, Side};
 
 const SUBJECT: &str = "raw";
+
+/// How long the server may take to deal with the last acknowledgements.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// How it acknowledges.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +129,9 @@ impl Side for Raw {
         // Those that nobody waited for are done when the server has dealt with them.
         self.client.flush().await?;
         let mut stream = self.context.get_stream(SUBJECT).await?;
+        let start = Instant::now();
         while stream.info().await?.state.messages > 0 {
+            ensure!(start.elapsed() < WAIT, "acknowledgements were lost");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(())
