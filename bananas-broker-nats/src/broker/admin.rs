@@ -2,6 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_trait::async_trait;
+use bananas_core::broker::packed;
 use bananas_core::{
     BrokerAdmin, Bucket, Count, Depth, Error as Seen, JobId, QueueName, RawMessage, Result,
 };
@@ -264,7 +265,7 @@ async fn revive(
     // A second attempt at the same makes no second copy.
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", format!("dead {}", stored.sequence));
-    let payload = envelope::encode(message).into();
+    let payload = packed::pack(message).into();
     let subject = names.lane(lane(message, lanes));
     let known = jetstream::publish(wire, subject, Some(headers), payload, wire.deadline()).await?;
     jetstream::remove(wire, &names.dead, stored.sequence).await?;

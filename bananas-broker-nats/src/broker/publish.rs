@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use bananas_core::broker::packed;
 use bananas_core::{Delay, Publish, Published, QueueName, RawMessage, Result, Tick, Timestamp};
 use futures::StreamExt;
 
-use super::envelope;
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::jetstream;
@@ -56,7 +56,7 @@ pub(super) async fn send(
             (subject, Some(schedule(due, lane)?))
         }
     };
-    let payload = envelope::encode(message).into();
+    let payload = packed::pack(message).into();
     match jetstream::publish(shared.wire(), subject, headers, payload, until).await {
         Ok(_) => Ok(()),
         Err(Error::NoResponders(_)) => Err(shared.nobody_answers(queue).await),

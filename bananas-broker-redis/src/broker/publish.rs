@@ -1,11 +1,11 @@
 //! Publishing messages.
 
+use bananas_core::broker::packed;
 use bananas_core::{Priority, Publish, Published, RawMessage, Result, Timestamp};
 use futures::future::join_all;
 use redis::Value;
 
 use super::batches::{Batch, Batches};
-use super::envelope;
 use crate::engine::{MAX_MESSAGE, Shared};
 use crate::error::Error;
 use crate::keys::Part;
@@ -36,7 +36,7 @@ pub(super) async fn publish(shared: &Shared, all: Vec<Publish>) -> Vec<Result<Pu
             Err(e) => Err(bananas_core::Error::from(e).on(&queue).during("publish")),
         });
         if answers.last().is_some_and(Result::is_ok) {
-            let bytes = envelope::size(&message);
+            let bytes = packed::size(&message);
             batches.add(&queue, (place, message), bytes);
         }
     }
@@ -69,7 +69,7 @@ async fn send(shared: &Shared, batch: Batch<RawMessage>) -> std::result::Result<
     };
     let messages = batch.items.iter().map(|(_, message)| message);
     let answer = if messages.clone().all(is_plain) {
-        let args = messages.map(envelope::encode).collect();
+        let args = messages.map(packed::pack).collect();
         shared
             .run_on(Script::PublishPlain, &batch.queue, &PLAIN, args)
             .await
@@ -80,7 +80,7 @@ async fn send(shared: &Shared, batch: Batch<RawMessage>) -> std::result::Result<
             [
                 priority,
                 due.to_string().into_bytes(),
-                envelope::encode(message),
+                packed::pack(message),
             ]
         });
         shared

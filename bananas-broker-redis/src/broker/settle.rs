@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use bananas_core::broker::packed;
 use bananas_core::{
     Error as Seen, Lease, RawMessage, Receipt, Result, Settle, Settled, Settlement, Timestamp,
 };
 use futures::future::join_all;
 
 use super::batches::{Batch, Batches};
+use super::publish;
 use super::receipt::Claimed;
-use super::{envelope, publish};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::keys::Part;
@@ -120,7 +121,7 @@ pub(super) fn arguments(
         what,
         due.to_string().into(),
         priority.unwrap_or_default().into(),
-        message.map(envelope::encode).unwrap_or_default(),
+        message.map(packed::pack).unwrap_or_default(),
     ]
 }
 

@@ -21,6 +21,7 @@ mod capabilities;
 mod consumer;
 mod delivery;
 mod message;
+pub mod packed;
 mod settlement;
 
 use std::fmt;
