@@ -1,7 +1,8 @@
 //! Brings deliveries to a consumer, as many as it asks for, and takes back those whose lease is over.
 //!
 //! The server pushes. So that nothing lies in a buffer while others wait for it, a *tap* is opened for as many
-//! deliveries as a reserve would take, and shut soon after the last reserve; what came unasked goes back.
+//! deliveries as a reserve would take, or a few times as many where those are many, and shut soon after the last
+//! reserve; what came unasked goes back.
 //! Opening one is two writes for the server, so one that is used up stays for a moment: acknowledgements on their
 //! way make room in it.
 //! A lease is the channel's: when its time is over, the pump gives the delivery back, and when this process

@@ -154,6 +154,8 @@ pub(crate) fn capabilities(config: &SqsConfig) -> Capabilities {
     can.fencing = Fencing::Client;
     // A standard queue may deliver twice what it delivered once; a FIFO queue does not.
     can.redelivery_proves_lease_lost = fifo;
+    // A replacement is sent first, and the delivery deleted then.
+    can.atomic_settle = false;
     can.exact_delivery_count = false;
     can.ordering = if fifo { Ordering::Key } else { Ordering::None };
     can.max_message = envelope::largest_body(config.max_bytes);

@@ -63,6 +63,8 @@ impl PriorityLanes {
         // What a lane has already handed to its consumer comes before what another lane gets meanwhile, however
         // urgent that is.
         info.capabilities.ordering = Ordering::None;
+        // A retry may leave one lane for another, which takes two steps.
+        info.capabilities.atomic_settle = false;
         let has_admin = inner.admin().is_some();
         let shared = Shared {
             inner,
