@@ -69,7 +69,12 @@ impl Consumer for SqsConsumer {
             }
             let room = self.poller.ask(max);
             if now >= deadline {
-                return Ok(Vec::new());
+                if self.poller.has_looked() {
+                    return Ok(Vec::new());
+                }
+                // A wait that was too short to ask the server is no answer of it.
+                self.wait_until(now + self.poller.shared.handover).await;
+                continue;
             }
             let lapse = room.err().flatten();
             self.wait_until(lapse.map_or(deadline, |lapse| lapse.min(deadline)))

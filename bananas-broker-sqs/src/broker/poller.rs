@@ -126,6 +126,12 @@ impl Poller {
         Some((failure, pause.min(LONGEST_PAUSE)))
     }
 
+    /// Whether the server was ever asked what is there, or need not be.
+    pub(super) fn has_looked(&self) -> bool {
+        let state = lock(&self.state);
+        state.answered > 0 || state.requests == 0
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         lock(&self.state).stopped
     }
@@ -148,10 +154,11 @@ impl Poller {
                 max.min(BATCH)
             };
             let messages = most.min(room);
-            let wait = if state.last == Last::Nothing {
-                IDLE
-            } else {
-                BUSY
+            let wait = match state.last {
+                // What is there is wanted, and not what comes.
+                _ if state.answered == 0 => Duration::ZERO,
+                Last::Nothing => IDLE,
+                Last::Some | Last::Full => BUSY,
             };
             state.requests += 1;
             state.asked += messages;
