@@ -22,6 +22,7 @@ use self::bodies::Outgoing;
 use self::consumer::CheckConsumer;
 use self::receipt::CheckReceipt;
 pub use self::reference::BLOB_PROPERTY;
+use super::short_answer;
 use crate::ledger::MAX_MESSAGE;
 use crate::{
     BlobId, Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Env, Error,
@@ -334,10 +335,4 @@ impl ClaimCheck {
         }
         passed
     }
-}
-
-/// A backend that answers fewer items than it was asked breaks its contract.
-fn short_answer(operation: &'static str) -> Error {
-    let text = "the broker did not answer each item of the batch";
-    Error::new(ErrorKind::Internal, text).during(operation)
 }

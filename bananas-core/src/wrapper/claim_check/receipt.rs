@@ -2,7 +2,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{BlobId, Error, ErrorKind, Receipt, Result};
+use crate::wrapper::foreign_receipt;
+use crate::{BlobId, Receipt, Result};
 
 /// How a receipt of ours begins.
 const MARK: &[u8] = b"blob";
@@ -31,13 +32,7 @@ impl CheckReceipt {
     }
 
     pub(super) fn read(receipt: &Receipt) -> Result<Self> {
-        let foreign = || {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                "the receipt is of another broker",
-            )
-        };
-        Self::parse(receipt.token().clone()).ok_or_else(foreign)
+        Self::parse(receipt.token().clone()).ok_or_else(foreign_receipt)
     }
 
     fn parse(mut bytes: Bytes) -> Option<Self> {
@@ -59,6 +54,7 @@ impl CheckReceipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use crate::JobId;
 
     #[test]

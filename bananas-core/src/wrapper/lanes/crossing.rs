@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Shared;
 use super::plan::LanePlan;
 use super::receipt::LaneReceipt;
-use super::{Shared, short_answer};
+use crate::wrapper::short_answer;
 use crate::{ErrorKind, Publish, RawMessage, Receipt, Result, Settled, Settlement};
 
 /// A message that goes to another lane.

@@ -27,10 +27,10 @@ use self::crossing::Crossing;
 use self::hand::Hands;
 pub use self::plan::{LanePlan, Lanes, MAX_LANES};
 use self::receipt::LaneReceipt;
+use super::short_answer;
 use crate::{
-    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Env, Error, ErrorKind, Fact,
-    Lease, Ordering, Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled,
-    Settlement,
+    Broker, BrokerAdmin, BrokerInfo, Consumer, ConsumerSpec, Counter, Env, Fact, Lease, Ordering,
+    Publish, Published, QueueName, QueueSpec, Receipt, Result, Settle, Settled, Settlement,
 };
 
 /// A broker whose queues have lanes, by a [`LanePlan`].
@@ -157,7 +157,7 @@ impl Broker for PriorityLanes {
             refusals.push((queue, refusal));
         }
         let mut answers = self.shared.inner.publish(passed).await.into_iter();
-        let answer = |(queue, refusal): (QueueName, Option<Error>)| match refusal {
+        let answer = |(queue, refusal): (QueueName, Option<crate::Error>)| match refusal {
             Some(e) => Err(e),
             None => answers
                 .next()
@@ -233,10 +233,4 @@ impl Broker for PriorityLanes {
         self.shared.hands.close();
         self.shared.inner.close(deadline).await
     }
-}
-
-/// A backend that answers fewer items than it was asked breaks its contract.
-fn short_answer(operation: &'static str) -> Error {
-    let text = "the broker did not answer each item of the batch";
-    Error::new(ErrorKind::Internal, text).during(operation)
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::{Error, ErrorKind, QueueName, Receipt, Result};
+use crate::wrapper::foreign_receipt;
+use crate::{QueueName, Receipt, Result};
 
 /// How a receipt of ours begins.
 const MARK: &[u8] = b"lane";
@@ -42,13 +43,7 @@ impl LaneReceipt {
     }
 
     pub(super) fn read(receipt: &Receipt) -> Result<Self> {
-        let foreign = || {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                "the receipt is of another broker",
-            )
-        };
-        Self::parse(receipt.token().clone()).ok_or_else(foreign)
+        Self::parse(receipt.token().clone()).ok_or_else(foreign_receipt)
     }
 
     fn parse(mut bytes: Bytes) -> Option<Self> {
@@ -78,6 +73,7 @@ impl LaneReceipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn a_receipt_is_read_as_it_was_written_and_no_other_bytes_are() {
