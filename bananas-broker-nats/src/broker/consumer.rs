@@ -21,6 +21,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The pause before looking again when a lane does not answer as it should.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A reserve of so many finds the next as many fetched already.
+const MANY: usize = 16;
+
+/// How long what was fetched ahead is kept while nobody asks.
+const KEPT: Duration = Duration::from_secs(1);
+
 type Answer = oneshot::Receiver<std::result::Result<(), Error>>;
 
 /// Takes messages of one queue.
@@ -60,6 +66,22 @@ impl Pending {
         let own = taker.clone();
         let task = Box::pin(async move { drop(sender.send(own.take(max, waited).await)) });
         taker.shared.env.spawn_isolated("nats-take", task);
+        *self.lock() = Some(receiver);
+    }
+
+    /// The same for the next call; gives it back if none comes.
+    fn start_ahead(&self, taker: &Taker, max: usize) {
+        let (sender, receiver) = oneshot::channel();
+        let own = taker.clone();
+        let call = own.hold().call;
+        let task = Box::pin(async move {
+            drop(sender.send(own.take_ahead(max).await));
+            own.shared.env.sleep(KEPT).await;
+            if own.hold().call == call {
+                own.give_back().await;
+            }
+        });
+        taker.shared.env.spawn_isolated("nats-take-ahead", task);
         *self.lock() = Some(receiver);
     }
 
@@ -125,10 +147,21 @@ impl NatsConsumer {
         deliveries
     }
 
+    /// Fetches what the next call will ask for, if this one found as many as it wanted.
+    fn look_ahead(&self, max: usize, found: usize) {
+        let is_wanted = max >= MANY && found == max && self.taker.hold().deliveries.len() < max;
+        if is_wanted
+            && self.pending.is_none()
+            && let Ok(room) = self.taker.out.room(self.now())
+        {
+            self.pending.start_ahead(&self.taker, max.min(room));
+        }
+    }
+
     /// Looks whether something more urgent is ready than what is held, which was left over.
     async fn look_above(&self, max: usize, deadline: Tick) {
-        let most_urgent = self.taker.hold().deliveries.front().map(|(lane, _)| *lane);
-        let is_any_above = most_urgent.is_some_and(|lane| lane + 1 < self.taker.lanes);
+        let least = self.taker.hold().least(max);
+        let is_any_above = least.is_some_and(|lane| lane + 1 < self.taker.lanes);
         if is_any_above && self.pending.is_none() && self.taker.out.room(self.now()).is_ok() {
             // What is held is handed out in any case.
             drop(self.look(max, deadline).await);
@@ -236,19 +269,27 @@ impl Consumer for NatsConsumer {
         if self.stopped || max == 0 {
             return Ok(Vec::new());
         }
+        self.taker.hold().call += 1;
         let mut waited = false;
         loop {
             let asked = self.now();
             self.taker.shared.wire().check_open()?;
-            self.look_above(max, deadline).await;
+            // What it says is of a call that is over.
+            drop(self.pending.arrive().await);
+            // To look before each of many would cost more than to take them.
+            if max < MANY {
+                self.look_above(max, deadline).await;
+            }
             let deliveries = self.held(max);
             if !deliveries.is_empty() || (waited && asked >= deadline) {
+                self.look_ahead(max, deliveries.len());
                 return Ok(deliveries);
             }
             let done = match self.look(max, deadline).await {
                 Ok(()) => {
                     let deliveries = self.held(max);
                     if !deliveries.is_empty() {
+                        self.look_ahead(max, deliveries.len());
                         return Ok(deliveries);
                     }
                     waited = true;

@@ -1,6 +1,7 @@
 //! The broker's side of the engine: queues of opaque messages.
 
 mod admin;
+mod ahead;
 mod consumer;
 mod ensure;
 mod envelope;

@@ -28,15 +28,28 @@ const MOST: usize = 1_000;
 pub(super) struct Hold {
     /// With the lane of each, the most urgent first.
     pub(super) deliveries: VecDeque<(usize, Delivery)>,
+    /// How many calls have asked for something.
+    pub(super) call: u64,
+    /// The lane of the least urgent that came last.
+    pub(super) latest: usize,
     /// Nobody returns anything any more.
     pub(super) abandoned: bool,
 }
 
+impl Hold {
+    /// The lane of the least urgent among the next so many.
+    pub(super) fn least(&self, max: usize) -> Option<usize> {
+        let next = max.min(self.deliveries.len());
+        let (lane, _) = self.deliveries.get(next.checked_sub(1)?)?;
+        Some(*lane)
+    }
+}
+
 /// How long a lane may take to say something.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How many more urgent messages are taken when others were found before.
-const RECHECK: usize = 16;
+pub(super) const RECHECK: usize = 16;
 
 /// Takes messages for one consumer.
 #[derive(Clone, Debug)]
@@ -50,19 +63,19 @@ pub(super) struct Taker {
 }
 
 /// A message that came, and the earliest moment at which its lease can have begun.
-struct Came {
+pub(super) struct Came {
     message: Message,
     /// Where the server hears of it.
     reply: Reply,
-    told: Told,
+    pub(super) told: Told,
     /// `None` if it may have begun any time before now.
     since: Option<Tick>,
 }
 
 /// What the subject for settling a delivery tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
-    lane: usize,
+pub(super) struct Told {
+    pub(super) lane: usize,
     count: u32,
     sequence: u64,
 }
@@ -91,18 +104,34 @@ impl Taker {
             true => self.look(room, &mut came).await,
             false => Ok(()),
         };
+        self.put(came, looked).await
+    }
+
+    /// Puts what came into the hold, as far as there is credit, and gives back the rest. Something that came counts
+    /// more than how the look ended.
+    pub(super) async fn put(
+        &self,
+        mut came: Vec<Came>,
+        looked: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let credit = self.out.room(self.shared.env.monotonic()).unwrap_or(0);
         // What was waited for, or found first, may be less urgent than the rest.
         came.sort_by_key(|came| std::cmp::Reverse(came.told.lane));
         let beyond = came.split_off(credit.min(came.len()));
-        let is_any = !came.is_empty();
+        let least = came.last().map(|came| came.told.lane);
         self.admit(came).await;
         let beyond = beyond.into_iter().map(|came| self.refuse(came));
         join_all(beyond).await;
         if self.hold().abandoned {
             self.give_back().await;
         }
-        // What came counts more than what did not.
-        if is_any { Ok(()) } else { looked }
+        match least {
+            Some(lane) => {
+                self.hold().latest = lane;
+                Ok(())
+            }
+            None => looked,
+        }
     }
 
     /// Asks lane after lane until so many have come.
@@ -112,10 +141,8 @@ impl Taker {
         let namespace = &self.shared.namespace;
         let mut inbox = Inbox::open(wire, namespace, unique, wire.deadline()).await?;
         // What is held is handed out before anything of its lane or below.
-        let held = self.hold().deliveries.front().map(|(lane, _)| lane + 1);
-        let mut floor = self
-            .descend(&mut inbox, held.unwrap_or(0), room, came)
-            .await?;
+        let down_to = self.hold().least(room).map_or(0, |lane| lane + 1);
+        let mut floor = self.descend(&mut inbox, down_to, room, came).await?;
         // While a lower lane was asked, something more urgent may have come before what was found there.
         while let Some(lane) = floor {
             let room = came.len() + RECHECK;
@@ -126,7 +153,7 @@ impl Taker {
 
     /// Asks the lanes down to this one until so many have come; the lowest in which there were any, if lanes
     /// above it were asked before.
-    async fn descend(
+    pub(super) async fn descend(
         &self,
         inbox: &mut Inbox,
         down_to: usize,
@@ -297,7 +324,7 @@ impl Taker {
 }
 
 impl Came {
-    fn read(message: Message, inbox: &Inbox, since: Option<Tick>) -> Option<Self> {
+    pub(super) fn read(message: Message, inbox: &Inbox, since: Option<Tick>) -> Option<Self> {
         let reply = message.reply.as_ref()?.to_string();
         let told = told(&reply);
         if told.is_none() {

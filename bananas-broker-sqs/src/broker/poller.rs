@@ -31,7 +31,7 @@ const BUSY: Duration = Duration::from_secs(1);
 const MOST: usize = 8;
 
 /// The longest that a message is kept here for nobody.
-const KEPT: Duration = Duration::from_secs(30);
+const KEPT: Duration = Duration::from_secs(4);
 
 /// The longest pause after requests that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -39,13 +39,15 @@ pub trait Consumer: Send + fmt::Debug {
     /// - **B70** Returns as soon as there is one, with all that are ready up to `max`; empty after `wait`.
     /// - **B71** Nothing is delivered to two consumers under valid leases.
     /// - **B72** An expired lease makes the message ready again, within a second.
-    /// - **B73** Among ready messages, higher priority levels come first.
+    /// - **B73** Among ready messages, higher priority levels come first. After a `max` of 16 or more that was
+    ///   reached, a consumer may have fetched as many for the next call, which come before what is published later.
     /// - **B74** If the future is dropped, nothing is lost: what was on its way comes with the next call.
     /// - **B78** The consumer of a queue that was deleted is told so, by `NotFound`, within seconds; it is not
     ///   left waiting as if the queue were only empty.
     /// - **B75** Never are more deliveries unsettled than the credit allows.
     /// - **B77** Among ready messages of one priority the order is the one that the capabilities name: within
     ///   the queue, or within a key, where a message that is out holds up no other key.
+    /// - **B84** What was fetched ahead and is not asked for is ready for others within seconds.
     /// - **B79** No consumer that has credit is passed over while others are served again and again.
     async fn reserve(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>>;
 

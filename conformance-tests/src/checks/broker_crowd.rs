@@ -18,6 +18,7 @@ checks!(BrokerCase:
     sixty_four_tasks_settle_at_once,
     no_consumer_is_passed_over in Smoke,
     a_slow_consumer_does_not_hoard,
+    what_a_large_reserve_left_reaches_others,
     a_consumer_that_rests_keeps_what_it_holds,
     three_thousand_deliveries_out_at_once_stop_nobody,
 );
@@ -142,6 +143,20 @@ async fn a_slow_consumer_does_not_hoard(case: BrokerCase) {
     let came: HashSet<JobId> = came.into_iter().collect();
     assert_eq!(came, published.into_iter().collect());
     assert_eq!(case.settle(&held, Settlement::Ack).await, Settled::Done);
+}
+
+/// Proves B73, B84. Case L02.
+async fn what_a_large_reserve_left_reaches_others(case: BrokerCase) {
+    let mut busy = case.consumer_with(LONG_LEASE, 100).await;
+    let published = case.publish_all(case.messages(60)).await;
+    let held = case.take(busy.as_mut(), 16).await;
+    let mut other = case.consumer().await;
+    let taken = case.take(other.as_mut(), 60 - held.len()).await;
+    let came: HashSet<JobId> = ids(&held).into_iter().chain(ids(&taken)).collect();
+    assert_eq!(came, published.into_iter().collect());
+    case.ack(&taken).await;
+    case.ack(&held).await;
+    case.assert_drained(busy.as_mut()).await;
 }
 
 /// Proves B71, B74. Case L03.
