@@ -3,10 +3,13 @@
 //! It has no server to attack and no way behind the broker's back, so the checks that need one stay untested: what
 //! is left is cheap, and asks what a wrapper could break.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bananas_broker_memory::MemoryEngine;
+use bananas_core::wrapper::{ClaimCheck, LanePlan, Lanes, PriorityLanes};
 use bananas_core::{Broker, Env, Result};
 
 use crate::harness::{Backend, BrokerHarness};
@@ -38,6 +41,54 @@ impl<H: BrokerHarness> Wrapped<H> {
             inner: Arc::clone(inner),
             wrap: Box::new(wrap),
         })
+    }
+
+    /// The backend in three lanes.
+    pub fn in_lanes(inner: &Arc<H>) -> Arc<Self> {
+        Self::new(inner, "lanes", |_, broker, env| in_lanes(broker, env))
+    }
+
+    /// The backend with large bodies beside it, in memory.
+    pub fn checked(inner: &Arc<H>) -> Arc<Self> {
+        let blobs = Blobs::default();
+        let wrap = move |namespace: &str, broker, env| blobs.beside(broker, namespace, env);
+        Self::new(inner, "check", wrap)
+    }
+
+    /// The backend with both.
+    pub fn behind_all(inner: &Arc<H>) -> Arc<Self> {
+        let blobs = Blobs::default();
+        let wrap = move |namespace: &str, broker, env| {
+            let broker = in_lanes(broker, Arc::clone(&env))?;
+            blobs.beside(broker, namespace, env)
+        };
+        Self::new(inner, "lanes+check", wrap)
+    }
+}
+
+/// Lanes around a broker, as the configuration asks for them.
+fn in_lanes(broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
+    let plan = LanePlan::new().others(Lanes::strict(3)?);
+    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
+}
+
+/// Where the large bodies of each namespace are.
+#[derive(Debug, Default)]
+struct Blobs(Mutex<HashMap<String, Arc<MemoryEngine>>>);
+
+impl Blobs {
+    fn beside(
+        &self,
+        broker: Arc<dyn Broker>,
+        namespace: &str,
+        env: Arc<dyn Env>,
+    ) -> Result<Arc<dyn Broker>> {
+        let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = engines.entry(namespace.to_owned());
+        let store = engine
+            .or_insert_with(|| MemoryEngine::new(Arc::clone(&env)))
+            .store();
+        Ok(Arc::new(ClaimCheck::new(broker, store, env)?))
     }
 }
 

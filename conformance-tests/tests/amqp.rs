@@ -1,6 +1,6 @@
 //! The contract on RabbitMQ, with quorum queues and with classic ones: a private server for all checks of this
 //! process, or the one that `BANANAS_TEST_AMQP_URL` names, and a namespace for each. And the ledger on quorum
-//! queues over a store in SQLite, and over one in memory; and quorum queues in lanes.
+//! queues over a store in SQLite, and over one in memory; and either kind behind the wrappers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use bananas_broker_amqp::{AmqpBroker, AmqpConfig, QueueType};
 use bananas_broker_memory::MemoryEngine;
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
-use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
     TokioEnv,
@@ -339,12 +338,6 @@ fn server(
     (Ok(config), Some(process))
 }
 
-/// Lanes around a broker, as the configuration asks for them.
-fn in_lanes(_: &str, broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
-    let plan = LanePlan::new().others(Lanes::strict(3)?);
-    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
-}
-
 fn main() -> ExitCode {
     let suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
@@ -368,7 +361,7 @@ fn main() -> ExitCode {
     let memory = Split::new("amqp-quorum+memory", &quorum, memory);
     let sqlite = Split::new("amqp-quorum+sqlite", &quorum, Place::Sqlite(stores));
     let suite = suite.broker(&quorum).broker(&classic);
-    let lanes = Wrapped::new(&quorum, "lanes", in_lanes);
     let suite = suite.ledger(&memory).ledger(&sqlite);
-    suite.broker(&lanes).run()
+    let suite = suite.broker(&Wrapped::behind_all(&quorum));
+    suite.broker(&Wrapped::behind_all(&classic)).run()
 }

@@ -1,6 +1,6 @@
 //! The contract on NATS JetStream, of the newest release and of the oldest that we work with: a private server
 //! of each for all checks of this process, or those that two variables name, and a namespace for each check. And
-//! the ledger on the newest over a store in SQLite, and one in memory; and the wrappers around the newest.
+//! the ledger on the newest over a store in SQLite, and one in memory; and the wrappers around either.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -14,7 +14,6 @@ use async_trait::async_trait;
 use bananas_broker_memory::MemoryEngine;
 use bananas_broker_nats::{Login, NatsConfig, NatsEngine};
 use bananas_broker_sqlite::{SqliteConfig, SqliteEngine};
-use bananas_core::wrapper::{ClaimCheck, LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Env, Error, ErrorKind, Ledger, Owner, Result, SplitLedger, SplitOptions, StateStore,
     TokioEnv,
@@ -313,12 +312,6 @@ fn version(program: &Path) -> Option<(u32, u32)> {
     Some((major, numbers.next()?.parse().ok()?))
 }
 
-/// Lanes around a broker, as the configuration asks for them.
-fn in_lanes(_: &str, broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
-    let plan = LanePlan::new().others(Lanes::strict(3)?);
-    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
-}
-
 fn main() -> ExitCode {
     let mut suite = Suite::start();
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
@@ -365,13 +358,11 @@ fn main() -> ExitCode {
             let memory = Split::new("nats+memory", &nats, Place::Memory(Mutex::default()));
             let sqlite = Split::new("nats+sqlite", &nats, Place::Sqlite(stores.clone()));
             suite = suite.ledger(&memory).ledger(&sqlite);
-            let stores = Arc::clone(&memory);
-            let check = Wrapped::new(&nats, "check", move |namespace, broker, env| {
-                let store = stores.memory(namespace)?;
-                Ok(Arc::new(ClaimCheck::new(broker, store, env)?))
-            });
-            let lanes = Wrapped::new(&nats, "lanes", in_lanes);
-            suite = suite.broker(&check).broker(&lanes);
+            suite = suite
+                .broker(&Wrapped::checked(&nats))
+                .broker(&Wrapped::in_lanes(&nats));
+        } else {
+            suite = suite.broker(&Wrapped::behind_all(&nats));
         }
     }
     suite.run()

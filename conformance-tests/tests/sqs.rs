@@ -1,5 +1,5 @@
-//! The contract on Amazon SQS, with standard queues, also in lanes, and with FIFO queues: a private emulator for all checks of this
-//! process, or the one that `BANANAS_TEST_SQS_URL` names, and a namespace for each.
+//! The contract on Amazon SQS, with standard queues and FIFO queues, each also behind the wrappers: a private
+//! emulator for all checks of this process, or the one that `BANANAS_TEST_SQS_URL` names, and a namespace for each.
 //!
 //! The emulator is moto. It takes ten milliseconds for each message, so that fewer of them must do; what it is too
 //! lenient for is left to `sqs_faults`.
@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_broker_sqs::{QueueKind, SqsBroker, SqsConfig};
-use bananas_core::wrapper::{LanePlan, Lanes, PriorityLanes};
 use bananas_core::{
     Broker, Count, Depth, Env, Error, ErrorKind, QueueName, QueueSpec, Result, TokioEnv,
 };
@@ -200,12 +199,6 @@ fn server(
     (Ok(process.address()), Some(process))
 }
 
-/// Lanes around a broker, as the configuration asks for them.
-fn in_lanes(_: &str, broker: Arc<dyn Broker>, env: Arc<dyn Env>) -> Result<Arc<dyn Broker>> {
-    let plan = LanePlan::new().others(Lanes::strict(3)?);
-    Ok(Arc::new(PriorityLanes::new(broker, plan, env)))
-}
-
 fn main() -> ExitCode {
     let suite = Suite::start().at_once(AT_ONCE);
     let env: Arc<dyn Env> = Arc::new(TokioEnv::on(suite.runtime().clone()));
@@ -221,7 +214,8 @@ fn main() -> ExitCode {
     let mut fifo = Sqs::clone(&standard);
     fifo.name = "sqs-fifo";
     fifo.kind = QueueKind::Fifo;
-    let lanes = Wrapped::new(&standard, "lanes", in_lanes);
-    let suite = suite.broker(&standard).broker(&Arc::new(fifo));
-    suite.broker(&lanes).run()
+    let fifo = Arc::new(fifo);
+    let suite = suite.broker(&standard).broker(&fifo);
+    let suite = suite.broker(&Wrapped::behind_all(&standard));
+    suite.broker(&Wrapped::behind_all(&fifo)).run()
 }

@@ -26,7 +26,7 @@ impl Authority {
     pub fn create(folder: &Path) -> Result<Self> {
         let [own, server, key] = texts().map_err(|error| broken("made", error))?;
         fs::create_dir_all(folder).map_err(|error| broken("kept", error))?;
-        let write = |name: &str, text: String| {
+        let write = |name: &str, text: String| -> Result<PathBuf> {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|error| broken("kept", error))?;
             Ok(path)
