@@ -1,11 +1,12 @@
 //! [`JobIndex`] over the table.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobState, OwnerId,
-    Prune, Result, StateCount, Timestamp,
+    Alteration, Altered, Check, CheckPlace, Checked, Cursor, JobFilter, JobId, JobIndex, JobPage,
+    JobRecord, JobState, OwnerId, Prune, Result, StateCount, Timestamp,
 };
 
 use super::MemoryStore;
@@ -73,6 +74,15 @@ impl JobIndex for MemoryStore {
     async fn prune(&self, prune: Prune) -> Result<u64> {
         Ok(self.with(|table| table.prune(&prune))?)
     }
+
+    /// Nothing but this program writes here, so there is nothing to be found but a mistake of its own.
+    async fn check(&self, check: Check) -> Result<Checked> {
+        let after = match &check.after {
+            None => None,
+            Some(CheckPlace(place)) => Some(place.parse::<JobId>()?),
+        };
+        Ok(self.with(|table| table.check(after))?)
+    }
 }
 
 impl Table {
@@ -98,6 +108,24 @@ impl Table {
             }
         }
         None
+    }
+
+    fn check(&self, after: Option<JobId>) -> Checked {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = self.rows.range((begin, Bound::Unbounded)).take(STRETCH);
+        let (mut records, mut last) = (0, None);
+        for (id, _) in page {
+            records += 1;
+            last = Some(id);
+        }
+        let is_full = records >= STRETCH as u64;
+        Checked {
+            records,
+            findings: Vec::new(),
+            next: last
+                .filter(|_| is_full)
+                .map(|id| CheckPlace(id.to_string())),
+        }
     }
 
     fn counts(&self) -> Vec<StateCount> {

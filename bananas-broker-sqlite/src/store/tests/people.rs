@@ -209,6 +209,7 @@ async fn no_statement_of_the_daily_path_scans_a_table() {
         &crate::store::record::STATEMENTS,
         &crate::store::settle::STATEMENTS,
         &crate::store::claim::STATEMENTS,
+        &crate::store::check::STATEMENTS,
         &crate::store::due::STATEMENTS,
         &crate::store::lost::STATEMENTS,
         &crate::store::owners::STATEMENTS,
