@@ -15,6 +15,9 @@ use super::table::Table;
 /// How many rows a query looks at before it lets others have the lock.
 const STRETCH: usize = 10_000;
 
+/// How many rows a page of a check looks at.
+const CHECKED: usize = 1_000;
+
 /// After how many stretches a page ends, full or not.
 const STRETCHES: usize = 10;
 
@@ -112,13 +115,13 @@ impl Table {
 
     fn check(&self, after: Option<JobId>) -> Checked {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page = self.rows.range((begin, Bound::Unbounded)).take(STRETCH);
+        let page = self.rows.range((begin, Bound::Unbounded)).take(CHECKED);
         let (mut records, mut last) = (0, None);
         for (id, _) in page {
             records += 1;
             last = Some(id);
         }
-        let is_full = records >= STRETCH as u64;
+        let is_full = records >= CHECKED as u64;
         Checked {
             records,
             findings: Vec::new(),

@@ -94,6 +94,6 @@ pub trait JobIndex: Send + Sync + fmt::Debug {
     /// - **S100** Following the places looks at every record that was there from start to end.
     /// - **S101** Without `repair` nothing is changed; with it no sound record is changed, and a check after it
     ///   finds nothing.
-    /// - **S102** A page is bounded, whatever is in the store.
+    /// - **S102** A page looks at 1,000 records at most.
     async fn check(&self, check: Check) -> Result<Checked>;
 }
