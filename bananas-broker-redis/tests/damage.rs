@@ -194,8 +194,11 @@ fn kinds(findings: &[Finding]) -> HashSet<FindingKind> {
     findings.iter().map(|finding| finding.kind).collect()
 }
 
+/// What becomes of a value.
+type Spoil = fn(&[u8]) -> Vec<u8>;
+
 /// Ways to spoil a job: what is spoilt, and how.
-const DAMAGES: [(&str, fn(&[u8]) -> Vec<u8>); 8] = [
+const DAMAGES: [(&str, Spoil); 8] = [
     ("jobs", |bytes| bytes[..20].to_vec()),
     ("jobs", |bytes| [bytes, bytes].concat()),
     ("jobs", |_| Vec::new()),

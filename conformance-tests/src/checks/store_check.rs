@@ -71,7 +71,7 @@ async fn a_check_that_may_repair_leaves_a_sound_store_as_it_is(case: StoreCase) 
 
 /// Proves S100, S102.
 async fn a_check_goes_on_page_by_page(case: StoreCase) {
-    let many = 2_100;
+    let many: usize = 2_100;
     let jobs: Vec<_> = (0..many).map(|_| case.job()).collect();
     case.record(&jobs, None).await;
     let (records, findings) = check(&case, false, CheckScope::Records).await;
