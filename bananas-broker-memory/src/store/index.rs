@@ -84,7 +84,7 @@ impl JobIndex for MemoryStore {
             None => None,
             Some(CheckPlace(place)) => Some(place.parse::<JobId>()?),
         };
-        Ok(self.with(|table| table.check(after))?)
+        Ok(self.with(|table| table.look_through(after))?)
     }
 }
 
@@ -113,7 +113,8 @@ impl Table {
         None
     }
 
-    fn check(&self, after: Option<JobId>) -> Checked {
+    /// A page of records behind this one.
+    fn look_through(&self, after: Option<JobId>) -> Checked {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = self.rows.range((begin, Bound::Unbounded)).take(CHECKED);
         let (mut records, mut last) = (0, None);
