@@ -180,12 +180,12 @@ pub(super) async fn put(
     wrong: Vec<(&Raw, String)>,
 ) -> Result<usize, Error> {
     let now = shared.env.now();
+    let first = wrong.first().map(|(raw, _)| raw.id);
     let mut args: Vec<Vec<u8>> = vec![keys::changes(&shared.namespace).into()];
     for (raw, why) in wrong {
         let Some(aside) = raw.aside(&why, now) else {
             continue;
         };
-        tracing::error!(job = %raw.id, %queue, why, "a damaged record is set aside as a dead job");
         let (standing, story, body) = aside.write(queue, raw.id);
         args.push(raw.id.as_bytes().to_vec());
         args.push(raw.standing.clone().unwrap_or_default());
@@ -196,5 +196,9 @@ pub(super) async fn put(
     }
     let answer = table::run(shared, Script::Aside, queue, args).await?;
     let count = shared.read(reply::integer(&answer))?;
+    if count > 0 {
+        tracing::error!(records = count, first = first.map(tracing::field::display), %queue,
+            "damaged records were set aside as dead jobs");
+    }
     Ok(usize::try_from(count).unwrap_or(0))
 }

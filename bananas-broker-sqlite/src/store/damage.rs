@@ -96,6 +96,10 @@ pub(crate) fn set_aside(tx: &mut Transaction<'_>, from: i64) -> Result<usize, Er
     for mended in &found {
         put(tx, mended)?;
     }
+    if let Some(first) = found.first() {
+        let (records, job) = (found.len(), first.record.id);
+        tracing::error!(records, first = %job, "damaged records were set aside as dead jobs");
+    }
     Ok(found.len())
 }
 
@@ -261,10 +265,6 @@ fn shown(value: ValueRef<'_>) -> String {
 
 fn put(tx: &mut Transaction<'_>, mended: &Mended) -> Result<(), Error> {
     let (job, standing) = (&mended.record, &mended.record.standing);
-    tracing::error!(
-        job = %job.id, queue = %job.queue,
-        "a damaged record was set aside as a dead job"
-    );
     tx.sql(PUT)?.execute(rusqlite::params![
         mended.seq,
         job.queue.as_str(),
