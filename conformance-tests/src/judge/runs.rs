@@ -9,6 +9,10 @@ use super::faults::Faults;
 use super::rules::{Proof, Rules};
 use super::verdict::{Cause, Verdict, Violation};
 
+/// How long after its success a run is surely settled, where settlements are not recorded: what disturbs its
+/// process only later explains no other run.
+const SETTLED: Micros = 10_000_000;
+
 /// How a run came to take over from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takeover {
@@ -134,25 +138,30 @@ impl Holders<'_> {
         {
             return Some(Takeover::GivenBack);
         }
+        let until = self.disturbed_until(earlier, next);
         let mut asked_before = earlier.settlements.iter().filter(|s| s.asked <= next.at);
         let cause = if lapsed {
             Cause::LeaseLapsed
         } else if asked_before.any(Settlement::is_unknown) {
             Cause::UnknownSettlement
-        } else if self
-            .faults
-            .killed(&earlier.start.owner, earlier.at, next.at)
-        {
+        } else if self.faults.killed(&earlier.start.owner, earlier.at, until) {
             Cause::Killed
-        } else if self
-            .faults
-            .struck(&earlier.start.owner, earlier.at, next.at)
-        {
+        } else if self.faults.struck(&earlier.start.owner, earlier.at, until) {
             Cause::Fault
         } else {
             return None;
         };
         Some(Takeover::Explained(cause))
+    }
+
+    /// Until when a disturbance can be the cause that the next run follows the earlier one.
+    fn disturbed_until(&self, earlier: &Run<'_>, next: &Run<'_>) -> Micros {
+        match earlier.end {
+            Some((at, Finish::Succeeded)) if self.rules.proof == Proof::Runs => {
+                next.at.min(at.saturating_add(SETTLED))
+            }
+            _ => next.at,
+        }
     }
 
     /// Where settlements are not recorded: a failed run was given back, and so was one whose process shut down.

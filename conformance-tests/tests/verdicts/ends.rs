@@ -195,6 +195,23 @@ fn a_run_after_the_first_success_is_a_duplicate_and_one_that_came_to_nothing_bef
 }
 
 #[test]
+fn a_process_that_is_killed_long_after_a_success_explains_no_run_of_that_job() {
+    let rules = Rules {
+        proof: Proof::Runs,
+        ..drained()
+    };
+    let after = |wait| {
+        let mut script = Script::accepted()
+            .unleased(1, 1)
+            .end(1, 1, Finish::Succeeded);
+        script.now += wait;
+        violations(&script.killed("w").unleased(1, 2).judged(&rules))
+    };
+    assert_eq!(after(5_000_000), []);
+    assert_eq!(after(11_000_000), [Violation::RunAfterEnd]);
+}
+
+#[test]
 fn a_fault_that_names_whom_it_strikes_explains_no_run_of_another() {
     let rules = Rules {
         proof: Proof::Runs,
