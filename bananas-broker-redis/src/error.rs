@@ -18,6 +18,8 @@ pub(crate) enum Error {
     ValueTooLarge { bytes: usize, limit: usize },
     #[error("what the server keeps of job {0} cannot be read")]
     Corrupt(JobId),
+    #[error("{0:?} is no place of a check of this store")]
+    Place(String),
     #[error("the jobs were changed by others again and again")]
     Contended,
     #[error("the lease was lost before it was extended")]
@@ -108,7 +110,7 @@ impl Error {
             Self::Owner(..) => ErrorKind::Closed,
             Self::Corrupt(_) => ErrorKind::Internal,
             Self::Contended => ErrorKind::Unavailable,
-            Self::ForeignReceipt | Self::Lease { .. } | Self::UnknownOwner(_) => {
+            Self::Place(_) | Self::ForeignReceipt | Self::Lease { .. } | Self::UnknownOwner(_) => {
                 ErrorKind::InvalidArgument
             }
             Self::TooLarge { .. } | Self::ValueTooLarge { .. } => ErrorKind::TooLarge,

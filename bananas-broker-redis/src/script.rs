@@ -55,6 +55,10 @@ scripts! {
     Due = "store/table" "store/due";
     Lost = "store/table" "store/lost";
     Unlock = "store/table" "store/unlock";
+    Aside = "store/table" "store/aside";
+    Audit = "store/table" "store/audit";
+    Realign = "store/table" "store/realign";
+    Totals = "store/table" "store/totals";
     Renew = "store/renew";
     Owners = "store/owners";
     Retire = "store/retire";

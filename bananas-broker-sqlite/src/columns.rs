@@ -18,7 +18,11 @@ type Read<T> = rusqlite::Result<T>;
 
 impl<'r, 's> Columns<'r, 's> {
     pub(crate) fn new(row: &'r Row<'s>) -> Self {
-        Self { row, next: 0 }
+        Self::at(row, 0)
+    }
+
+    pub(crate) fn at(row: &'r Row<'s>, next: usize) -> Self {
+        Self { row, next }
     }
 
     /// The next value as it is.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use bananas_core::{ErrorKind, Status};
 use rusqlite::ErrorCode;
 
+use crate::store::Unreadable;
+
 /// Trouble inside this crate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -16,6 +18,8 @@ pub(crate) enum Error {
         "database is damaged: {0}; restore a backup, or save what can be read with `sqlite3 FILE .dump`"
     )]
     Corrupt(String),
+    #[error("{0}")]
+    Unreadable(Unreadable),
     #[error("file is not an SQLite database; name another file, or move this one away")]
     NotADatabase,
     #[error("database is read-only; make the file and its directory writable for this user")]
@@ -76,7 +80,7 @@ impl Error {
         match self {
             Self::Busy | Self::ReadOnly | Self::CannotOpen => ErrorKind::Unavailable,
             Self::Full => ErrorKind::Full,
-            Self::Corrupt(_) | Self::NotADatabase => ErrorKind::Corrupt,
+            Self::Corrupt(_) | Self::Unreadable(_) | Self::NotADatabase => ErrorKind::Corrupt,
             Self::Io(_) | Self::Other(_) => ErrorKind::Internal,
             Self::TooLarge(..) => ErrorKind::TooLarge,
             Self::Closed => ErrorKind::Closed,
@@ -92,6 +96,7 @@ impl Error {
             // A statement that failed was rolled back; only a commit leaves a doubt.
             Self::Busy | Self::Full | Self::Io(_) | Self::Other(_) => Status::NotApplied,
             Self::Corrupt(_)
+            | Self::Unreadable(_)
             | Self::NotADatabase
             | Self::ReadOnly
             | Self::CannotOpen
@@ -112,8 +117,17 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
             return match error {
-                rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
+                rusqlite::Error::FromSqlConversionFailure(index, kind, inner) => {
+                    match inner.downcast::<Unreadable>() {
+                        Ok(unreadable) => Self::Unreadable(*unreadable),
+                        Err(inner) => {
+                            let error =
+                                rusqlite::Error::FromSqlConversionFailure(index, kind, inner);
+                            Self::Corrupt(error.to_string())
+                        }
+                    }
+                }
+                rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
                 _ => Self::Other(error),

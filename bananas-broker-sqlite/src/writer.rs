@@ -17,6 +17,7 @@ use crate::boot_clock::BootClock;
 use crate::connection::Connector;
 use crate::error::Error;
 use crate::lane::{CloseOnExit, Lane};
+use crate::store::{self, Unreadable};
 use crate::transaction::Transaction;
 
 /// About so many jobs or messages go into one transaction, so that none holds the lock for long.
@@ -159,8 +160,10 @@ impl Writer {
             };
             let env = Arc::clone(&self.connector.env);
             let Failure { error, culprit } =
-                match transact(&connection, &mut batch, &env, &*self.boot_clock) {
-                    Ok(news) => {
+                match transact(&connection, &env, &*self.boot_clock, |tx| {
+                    run_all(&mut batch, tx)
+                }) {
+                    Ok(((), news)) => {
                         self.connection = Some(connection);
                         self.bell.ring(&news);
                         for request in batch {
@@ -171,6 +174,11 @@ impl Writer {
                     Err(failure) => failure,
                 };
             self.recover(connection, &error);
+            if let Error::Unreadable(unreadable) = &error
+                && self.set_aside(unreadable)
+            {
+                continue;
+            }
             match culprit {
                 Some(index) if !error.is_environment() => {
                     let request = batch.remove(index);
@@ -178,6 +186,27 @@ impl Writer {
                     request.answer(End::Failed(&error));
                 }
                 _ => return answer(batch, &self.named(error)),
+            }
+        }
+    }
+
+    /// Sets aside a record that cannot be read, and those of its neighbours that cannot either, so that what came
+    /// across it can be done. Whether that changed anything.
+    fn set_aside(&mut self, unreadable: &Unreadable) -> bool {
+        let Ok(connection) = self.connected() else {
+            return false;
+        };
+        let env = Arc::clone(&self.connector.env);
+        let work = |tx: &mut Transaction<'_>| Ok(store::set_aside(tx, unreadable.seq)?);
+        match transact(&connection, &env, &*self.boot_clock, work) {
+            Ok((count, news)) => {
+                self.connection = Some(connection);
+                self.bell.ring(&news);
+                count > 0
+            }
+            Err(Failure { error, .. }) => {
+                self.recover(connection, &error);
+                false
             }
         }
     }
@@ -224,25 +253,33 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-fn transact(
+fn transact<T>(
     connection: &Connection,
-    batch: &mut [Box<dyn WriteRequest>],
     env: &Arc<dyn Env>,
     boot_clock: &dyn BootClock,
-) -> std::result::Result<News, Failure> {
+    work: impl FnOnce(&mut Transaction<'_>) -> std::result::Result<T, Failure>,
+) -> std::result::Result<(T, News), Failure> {
     let before = connection.total_changes();
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut tx = Transaction::new(connection, env, boot_clock);
+    let done = work(&mut tx)?;
+    let news = tx.finish(before)?;
+    let committed = connection.prepare_cached("COMMIT")?.execute([]);
+    committed.map_err(|e| Error::Commit(Box::new(e.into())))?;
+    Ok((done, news))
+}
+
+fn run_all(
+    batch: &mut [Box<dyn WriteRequest>],
+    tx: &mut Transaction<'_>,
+) -> std::result::Result<(), Failure> {
     for (index, request) in batch.iter_mut().enumerate() {
-        request.run(&mut tx).map_err(|error| Failure {
+        request.run(tx).map_err(|error| Failure {
             error,
             culprit: Some(index),
         })?;
     }
-    let news = tx.finish(before)?;
-    let committed = connection.prepare_cached("COMMIT")?.execute([]);
-    committed.map_err(|e| Error::Commit(Box::new(e.into())))?;
-    Ok(news)
+    Ok(())
 }
 
 /// Takes from the front about as much as one transaction should hold, and at least one request.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, dead, doctor, enqueue, jobs, queues, wait, worker};
+use crate::commands::{
+    completions, config, dead, doctor, enqueue, fsck, jobs, queues, wait, worker,
+};
 use crate::demo::{self, DemoArgs, DemoWorkerArgs};
 use crate::exit;
 use crate::logging::LogFormat;
@@ -91,6 +93,8 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     /// Ask broker and store whether they keep what they are given.
     Doctor(doctor::DoctorArgs),
+    /// Look for damage in the store, and repair it.
+    Fsck(fsck::FsckArgs),
     /// Run one job per file of a folder, with a worker killed half-way, and prove that nothing was lost.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),

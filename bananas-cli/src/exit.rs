@@ -20,7 +20,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0  it worked; for `worker`: every job was settled or given back
   1  it did not work; with `--each`: at least one line was not enqueued;
-     for `doctor`: there are warnings
+     for `doctor`: there are warnings; for `fsck`: something is wrong and was not repaired
   2  the command line or the configuration is wrong;
      for `doctor`: a backend cannot be used, or jobs are in danger
   3  `wait`, `enqueue --wait`: a job ended otherwise than well

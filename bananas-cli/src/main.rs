@@ -68,6 +68,7 @@ async fn dispatch(
         Command::Dead(command) => commands::dead::run(command, globals, output).await,
         Command::Config(command) => commands::config::run(command, globals, output),
         Command::Doctor(_) => commands::doctor::run(globals, output).await,
+        Command::Fsck(args) => commands::fsck::run(args, globals, output).await,
         Command::Demo(args) => demo::run(args, globals, output).await,
         Command::DemoWorker(args) => demo::run_worker(args).await,
         Command::Completions(args) => commands::completions::run(&args, output),

@@ -53,10 +53,11 @@ pub use self::ledger::{
 pub use self::name::{MAX_NAME_BYTES, QueueName, TaskName};
 pub use self::priority::Priority;
 pub use self::store::{
-    Alteration, Altered, Blob, BlobStore, CRASH_LIMIT, Claim, ClaimAnswer, ClaimRequest, Claimant,
-    Cursor, Due, DuePage, JobFilter, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore,
-    Lost, NewRecord, Outcome, Owner, OwnerRow, Prune, Publication, Recorded, Renewed, Republish,
-    SearchText, Searched, Standing, StateCount, StateStore, StoreInfo, TakeStore, Taken, Taker,
+    Alteration, Altered, Blob, BlobStore, CRASH_LIMIT, Check, CheckPlace, CheckScope, Checked,
+    Claim, ClaimAnswer, ClaimRequest, Claimant, Cursor, Due, DuePage, Finding, FindingKind,
+    JobFilter, JobIndex, JobPage, JobRecord, JobSettle, JobSettled, JobStore, Lost, NewRecord,
+    Outcome, Owner, OwnerRow, Prune, Publication, Recorded, Renewed, Republish, SearchText,
+    Searched, Standing, StateCount, StateStore, StoreInfo, TakeStore, Taken, Taker,
 };
 pub use self::task::{Task, TaskOptions};
 pub use self::time::{Tick, Timestamp};

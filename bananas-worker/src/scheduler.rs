@@ -1,12 +1,12 @@
 //! The scheduler: upkeep that any worker may do, in small pages.
 //!
 //! It makes due jobs ready, retires owners that are surely gone on this host, publishes again what a broker
-//! lost, and forgets what is old enough.
+//! lost, mends jobs that nothing would ever move, and forgets what is old enough.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bananas_core::{Chore, Error, ErrorKind, Result, Tended, Tick};
+use bananas_core::{Check, CheckScope, Chore, Error, ErrorKind, Finding, Result, Tended, Tick};
 
 use crate::engine::Engine;
 use crate::process;
@@ -20,6 +20,9 @@ const OWNERS: Duration = Duration::from_secs(1);
 
 /// How often it looks for jobs that a broker lost.
 const REPUBLISH: Duration = Duration::from_secs(5);
+
+/// How often it looks for jobs that nothing would ever move.
+const CHECK: Duration = Duration::from_secs(60);
 
 /// How often it forgets old records.
 const PRUNE: Duration = Duration::from_secs(60);
@@ -38,6 +41,7 @@ pub(crate) async fn tend(engine: Arc<Engine>, pulse: Arc<Pulse>) -> Result<()> {
     let (mut owners, mut republish) = (start, start + engine.jittered(REPUBLISH));
     // Workers that were started together do not prune together.
     let mut prune = start + engine.jittered(PRUNE / 2);
+    let mut check = start + engine.jittered(CHECK / 2);
     let mut wait = WAITS.0;
     loop {
         pulse.turn(env);
@@ -60,6 +64,9 @@ pub(crate) async fn tend(engine: Arc<Engine>, pulse: Arc<Pulse>) -> Result<()> {
             if trouble.note(page(&engine, chore).await).more {
                 prune = env.monotonic();
             }
+        }
+        if is_due(&engine, &mut check, CHECK) && trouble.note(mend_strays(&engine).await).more {
+            check = env.monotonic();
         }
         let pause = if let Some(e) = trouble.0 {
             tracing::warn!(error = %e, "upkeep failed; it is tried again");
@@ -121,6 +128,34 @@ async fn retire_the_dead(engine: &Engine) -> Result<()> {
     }
     tracing::warn!(owners = ?gone, "workers on this host are gone; their jobs go to others");
     page(engine, Chore::Retire(gone)).await.map(drop)
+}
+
+/// Mends a page of jobs that nothing would ever move: something else than we wrote into the store, or lost a part
+/// of it.
+async fn mend_strays(engine: &Engine) -> Result<Tended> {
+    let Some(index) = engine.ledger.index() else {
+        return Ok(Tended::default());
+    };
+    let check = Check {
+        repair: true,
+        scope: CheckScope::Strays,
+        after: None,
+    };
+    let checked = engine.env.within(DEADLINE, index.check(check)).await;
+    let checked = checked.unwrap_or_else(|_| Err(no_answer("check")))?;
+    for Finding {
+        kind, job, detail, ..
+    } in &checked.findings
+    {
+        let job = job.map(tracing::field::display);
+        tracing::error!(%kind, job, detail, "the store was damaged here, and is repaired");
+    }
+    Ok(Tended {
+        jobs: u64::try_from(checked.findings.len()).unwrap_or(u64::MAX),
+        // What was found and repaired made room for what comes after it.
+        more: checked.next.is_some() && checked.findings.iter().all(|one| one.repaired),
+        next: None,
+    })
 }
 
 fn no_answer(operation: &'static str) -> Error {

@@ -9,6 +9,7 @@
 
 mod broker;
 mod cpu;
+mod damage;
 mod idle;
 mod latency;
 mod nats;
@@ -93,6 +94,8 @@ enum Command {
         #[arg(long)]
         plain_acks: bool,
     },
+    /// Measures what damaged records cost the others around them, on SQLite.
+    Damage,
     /// Enqueues jobs from a process of its own.
     #[command(hide = true)]
     Producer {
@@ -109,6 +112,9 @@ async fn main() -> Result<()> {
     match &args.command {
         Some(Command::IdleWorker { url }) => return idle::worker(url).await,
         Some(Command::Producer { url, seconds }) => return latency::produce(url, *seconds).await,
+        Some(Command::Damage) => {
+            return damage::measure(args.jobs, args.rounds, &mut Report::new(args.json)).await;
+        }
         Some(Command::Redis) => {
             let jobs = usize::try_from(args.jobs)?;
             return redis::measure(jobs, args.rounds, &mut Report::new(args.json)).await;

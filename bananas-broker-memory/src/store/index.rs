@@ -1,11 +1,12 @@
 //! [`JobIndex`] over the table.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobState, OwnerId,
-    Prune, Result, StateCount, Timestamp,
+    Alteration, Altered, Check, CheckPlace, Checked, Cursor, JobFilter, JobId, JobIndex, JobPage,
+    JobRecord, JobState, OwnerId, Prune, Result, StateCount, Timestamp,
 };
 
 use super::MemoryStore;
@@ -13,6 +14,9 @@ use super::table::Table;
 
 /// How many rows a query looks at before it lets others have the lock.
 const STRETCH: usize = 10_000;
+
+/// How many rows a page of a check looks at.
+const CHECKED: usize = 1_000;
 
 /// After how many stretches a page ends, full or not.
 const STRETCHES: usize = 10;
@@ -73,6 +77,15 @@ impl JobIndex for MemoryStore {
     async fn prune(&self, prune: Prune) -> Result<u64> {
         Ok(self.with(|table| table.prune(&prune))?)
     }
+
+    /// Nothing but this program writes here, so there is nothing to be found but a mistake of its own.
+    async fn check(&self, check: Check) -> Result<Checked> {
+        let after = match &check.after {
+            None => None,
+            Some(CheckPlace(place)) => Some(place.parse::<JobId>()?),
+        };
+        Ok(self.with(|table| table.look_through(after))?)
+    }
 }
 
 impl Table {
@@ -98,6 +111,25 @@ impl Table {
             }
         }
         None
+    }
+
+    /// A page of records behind this one.
+    fn look_through(&self, after: Option<JobId>) -> Checked {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = self.rows.range((begin, Bound::Unbounded)).take(CHECKED);
+        let (mut records, mut last) = (0, None);
+        for (id, _) in page {
+            records += 1;
+            last = Some(id);
+        }
+        let is_full = records >= CHECKED as u64;
+        Checked {
+            records,
+            findings: Vec::new(),
+            next: last
+                .filter(|_| is_full)
+                .map(|id| CheckPlace(id.to_string())),
+        }
     }
 
     fn counts(&self) -> Vec<StateCount> {

@@ -2,7 +2,9 @@
 //! this one ties them together.
 
 mod blobs;
+mod check;
 mod claim;
+mod damage;
 mod due;
 mod index;
 mod jobs;

@@ -232,19 +232,74 @@ impl Body {
     }
 
     fn write(job: &NewRecord) -> Vec<u8> {
-        let task = job.task.as_str();
-        let tags = if job.tags.is_empty() {
-            Vec::new()
-        } else {
-            // Text always has a JSON form.
-            serde_json::to_vec(&job.tags).unwrap_or_default()
+        write_body(&job.task, &job.tags, job.created_at, &job.body)
+    }
+}
+
+fn write_body(task: &TaskName, tags: &Tags, created_at: Timestamp, body: &[u8]) -> Vec<u8> {
+    let task = task.as_str();
+    let tags = if tags.is_empty() {
+        Vec::new()
+    } else {
+        // Text always has a JSON form.
+        serde_json::to_vec(tags).unwrap_or_default()
+    };
+    let mut bytes = Vec::with_capacity(16 + task.len() + tags.len() + body.len());
+    bytes.put_i64(created_at.as_micros());
+    put(&mut bytes, task.as_bytes());
+    put(&mut bytes, &tags);
+    bytes.extend(body);
+    bytes
+}
+
+/// A job whose record could not be read, as the dead job that it becomes.
+#[derive(Debug)]
+pub(super) struct Aside {
+    pub(super) standing: Standing,
+    pub(super) track: Track,
+    pub(super) priority: Priority,
+    pub(super) number: u64,
+    /// The story as it was.
+    pub(super) story: Vec<u8>,
+    /// What was found.
+    pub(super) error: AttemptError,
+    pub(super) has_result: bool,
+    /// `None` if the body can be read.
+    pub(super) body: Option<Body>,
+}
+
+impl Aside {
+    /// Its standing, its story, and its body (empty if that stays), as the scripts take them.
+    pub(super) fn write(self, queue: &QueueName, id: JobId) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let told: Story = serde_json::from_slice(&self.story).unwrap_or_default();
+        let mut errors = told.errors;
+        errors.truncate(bananas_core::MAX_ERRORS_KEPT - 1);
+        errors.push(self.error);
+        let text = story(&errors, None);
+        let body = self
+            .body
+            .map(|body| write_body(&body.task, &body.tags, body.created_at, &body.body));
+        let Some(task) = unread() else {
+            return Default::default();
         };
-        let mut bytes = Vec::with_capacity(16 + task.len() + tags.len() + job.body.len());
-        bytes.put_i64(job.created_at.as_micros());
-        put(&mut bytes, task.as_bytes());
-        put(&mut bytes, &tags);
-        bytes.extend(&job.body);
-        bytes
+        let new = NewRecord {
+            id,
+            queue: queue.clone(),
+            task,
+            priority: self.priority,
+            track: self.track,
+            tags: Tags::default(),
+            body: Bytes::new(),
+            created_at: Timestamp::default(),
+            standing: self.standing,
+            unique: None,
+            errors,
+            result: None,
+        };
+        let flags = (Told::Errors, self.has_result);
+        let mut bytes = standing(&new.into_record(), None, flags);
+        bytes.put_u64(self.number);
+        (bytes, text, body.unwrap_or_default())
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use bananas_core::{JobId, OwnerId, Publication, QueueName, Timestamp};
 use redis::Value;
 
+use super::damage;
 use super::row::{Row, Written};
 use crate::engine::{BATCH, Shared};
 use crate::error::Error;
@@ -79,13 +80,29 @@ pub(crate) async fn run(
     shared.run(script, queue, &STORE, args).await
 }
 
-/// Reads jobs, at most a batch of them.
+/// Reads jobs, at most a batch of them. What cannot be read is set aside, and read as the dead job that it is then.
 pub(crate) async fn read(
     shared: &Shared,
     queue: &QueueName,
     ids: &[JobId],
     depth: Depth,
 ) -> Result<Vec<Option<Row>>, Error> {
+    let mut rows = look(shared, queue, ids, depth).await?;
+    let wrong = ids.iter().zip(&rows).filter(|(_, row)| row.is_err());
+    let wrong: Vec<JobId> = wrong.map(|(id, _)| *id).collect();
+    if !wrong.is_empty() {
+        damage::set_aside(shared, queue, &wrong).await?;
+        rows = look(shared, queue, ids, depth).await?;
+    }
+    rows.into_iter().collect()
+}
+
+async fn look(
+    shared: &Shared,
+    queue: &QueueName,
+    ids: &[JobId],
+    depth: Depth,
+) -> Result<Vec<Result<Option<Row>, Error>>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -111,17 +128,19 @@ pub(crate) async fn read(
         let standing = next(&mut standings);
         let (story, result, body) = (next(&mut stories), next(&mut results), next(&mut bodies));
         let Some(standing) = standing else {
-            rows.push(None);
+            rows.push(Ok(None));
             continue;
         };
-        let mut row = Row::read(queue, *id, standing.into())?;
-        if depth != Depth::Standing {
-            row.read_more(story, result)?;
-        }
-        if depth == Depth::Body {
-            row.read_body(body.unwrap_or_default())?;
-        }
-        rows.push(Some(row));
+        let row = Row::read(queue, *id, standing.into()).and_then(|mut row| {
+            if depth != Depth::Standing {
+                row.read_more(story, result)?;
+            }
+            if depth == Depth::Body {
+                row.read_body(body.unwrap_or_default())?;
+            }
+            Ok(Some(row))
+        });
+        rows.push(row);
     }
     Ok(rows)
 }

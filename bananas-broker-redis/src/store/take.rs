@@ -12,7 +12,7 @@ use redis::Value;
 
 use super::row::{Body, Row};
 use super::table::{self, Depth, GONE, LAPSED};
-use super::{due, owners, settle};
+use super::{damage, due, owners, settle};
 use crate::engine::{BATCH, Shared};
 use crate::error::Error;
 use crate::keys::{self, Part};
@@ -59,9 +59,17 @@ pub(super) struct Found {
     pub(super) next: Option<Timestamp>,
 }
 
+/// What one call started.
+#[derive(Default)]
+struct Started {
+    jobs: Vec<(Bytes, Taken)>,
+    /// What cannot be read.
+    damaged: Vec<JobId>,
+}
+
 /// What one call answered.
 enum Answer {
-    Started(Found, Vec<(Bytes, Taken)>),
+    Started(Found, Started),
     /// Jobs are due and must be made ready first.
     Due,
 }
@@ -81,8 +89,17 @@ impl Request {
                 Ok(Answer::Due) => {
                     due::promote(&self.shared, &self.queue, max.clamp(PROMOTED, BATCH)).await?;
                 }
-                Ok(Answer::Started(found, started)) => {
-                    self.keep(started);
+                Ok(Answer::Started(mut found, started)) => {
+                    let is_any = !started.jobs.is_empty();
+                    self.keep(started.jobs);
+                    if !started.damaged.is_empty() {
+                        // Where they are now they hold up nobody; who comes across them next tries again.
+                        let aside = damage::set_aside(&self.shared, &self.queue, &started.damaged);
+                        if let Err(error) = aside.await {
+                            tracing::warn!(%error, "damaged records could not be set aside yet");
+                        }
+                        found.more |= !is_any;
+                    }
                     return Ok(found);
                 }
                 // Another client may have renewed it, or the server may have lost that it is enlisted.
@@ -136,8 +153,8 @@ impl Request {
     }
 
     fn read(&self, answer: Value) -> Option<Result<Answer, Error>> {
-        let parts = <[Value; 5]>::try_from(reply::list(answer)?).ok()?;
-        let [more, next, ids, standings, bodies] = parts;
+        let parts = <[Value; 6]>::try_from(reply::list(answer)?).ok()?;
+        let [more, next, ids, standings, bodies, damaged] = parts;
         let found = Found {
             more: reply::integer(&more)? != 0,
             next: due::time(next)?,
@@ -145,12 +162,15 @@ impl Request {
         let ids = owners::read_ids(ids)?;
         let standings = reply::list(standings)?.into_iter().map(reply::bytes);
         let bodies = reply::list(bodies)?.into_iter().map(reply::bytes);
-        let mut started = Vec::with_capacity(ids.len());
+        let mut started = Started {
+            jobs: Vec::with_capacity(ids.len()),
+            damaged: owners::read_ids(damaged)?,
+        };
         for ((id, standing), body) in ids.into_iter().zip(standings).zip(bodies) {
             let standing = Bytes::from(standing?);
             match taken(&self.queue, id, standing.clone(), body?) {
-                Ok(taken) => started.push((standing, taken)),
-                Err(e) => return Some(Err(e)),
+                Ok(taken) => started.jobs.push((standing, taken)),
+                Err(_) => started.damaged.push(id),
             }
         }
         Some(Ok(Answer::Started(found, started)))

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::record::open_batch;
 use super::row::{self, Moving, moving, moving_columns};
-use super::{owners, settle};
+use super::{damage, owners, settle};
 use crate::boot_clock::Moment;
 use crate::columns::{Columns, limit};
 use crate::error::Error;
@@ -166,14 +166,16 @@ impl Page {
 pub(super) fn message(tx: &Transaction<'_>, job: &Moving) -> Result<Republish, Error> {
     let read = tx.sql(MESSAGE)?.query_row([job.seq], |row| {
         let mut columns = Columns::new(row);
-        Ok(Republish {
-            job: bananas_core::JobRef {
-                queue: job.queue.clone(),
-                id: columns.some_id(JobId::from_slice)?,
-            },
-            priority: row::priority(&mut columns)?,
-            body: columns.bytes()?,
-            copy: job.standing.copy,
+        damage::of_row(job.seq, || {
+            Ok(Republish {
+                job: bananas_core::JobRef {
+                    queue: job.queue.clone(),
+                    id: columns.some_id(JobId::from_slice)?,
+                },
+                priority: row::priority(&mut columns)?,
+                body: columns.bytes()?,
+                copy: job.standing.copy,
+            })
         })
     });
     Ok(read?)
@@ -182,11 +184,14 @@ pub(super) fn message(tx: &Transaction<'_>, job: &Moving) -> Result<Republish, E
 /// The queues in which jobs wait for their time, the one with the first due job first.
 fn waiting(connection: &Connection) -> Result<Vec<(Timestamp, QueueName)>, Error> {
     let mut statement = connection.prepare_cached(WAITING_QUEUES)?;
-    let queues = statement.query_map([], |row| Columns::new(row).word::<QueueName>())?;
+    // What is no name is no queue of ours.
+    let queues = statement.query_map([], |row| Ok(Columns::new(row).word::<QueueName>().ok()))?;
     let mut next = connection.prepare_cached(NEXT)?;
     let mut waiting = Vec::new();
     for queue in queues {
-        let queue = queue?;
+        let Some(queue) = queue? else {
+            continue;
+        };
         let at = next.query_row([queue.as_str()], |row| Columns::new(row).time())?;
         waiting.extend(at.map(|at| (at, queue)));
     }

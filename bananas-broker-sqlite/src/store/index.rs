@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord, Prune, Result,
-    StateCount,
+    Alteration, Altered, Check, Checked, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord,
+    Prune, Result, StateCount,
 };
 
-use super::{SqliteStore, alter, prune, query};
+use super::{SqliteStore, alter, check, damage, prune, query};
+use rusqlite::Connection;
+
 use crate::bell::Topic;
 use crate::engine::{Pace, Side};
 
@@ -16,8 +18,11 @@ use crate::engine::{Pace, Side};
 impl JobIndex for SqliteStore {
     async fn get(&self, ids: &[JobId]) -> Result<Vec<Option<JobRecord>>> {
         let ids = ids.to_vec();
-        self.read(Pace::Quick, move |connection| query::get(connection, &ids))
-            .await
+        let now = self.shared.now();
+        self.read(Pace::Quick, move |connection| {
+            query::get(connection, &ids, now)
+        })
+        .await
     }
 
     async fn query(
@@ -26,9 +31,9 @@ impl JobIndex for SqliteStore {
         after: Option<Cursor>,
         max: usize,
     ) -> Result<JobPage> {
-        let filter = filter.clone();
+        let (filter, now) = (filter.clone(), self.shared.now());
         self.read(Pace::Long, move |connection| {
-            query::query(connection, &filter, after, max)
+            query::query(connection, &filter, (after, max), now)
         })
         .await
     }
@@ -60,5 +65,17 @@ impl JobIndex for SqliteStore {
         self.write(prune.max, move |tx| prune::prune(tx, &prune))
             .await
             .map_err(|e| e.during("prune"))
+    }
+
+    async fn check(&self, check: Check) -> Result<Checked> {
+        let (asked, now) = (check.clone(), self.shared.now());
+        let look = move |connection: &Connection| check::look(connection, &asked, now);
+        let looked = self.read(Pace::Long, look).await?;
+        if !check.repair || looked.findings.is_empty() {
+            return Ok(looked);
+        }
+        self.write(damage::PAGE, move |tx| check::mend(tx, &check))
+            .await
+            .map_err(|e| e.during("check"))
     }
 }

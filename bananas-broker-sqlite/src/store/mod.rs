@@ -2,7 +2,9 @@
 
 mod alter;
 mod blobs;
+mod check;
 mod claim;
+mod damage;
 mod dated;
 mod due;
 mod index;
@@ -29,6 +31,7 @@ use bananas_core::{
     StateStore, StoreInfo, TakeStore, Taker,
 };
 
+pub(crate) use self::damage::{Unreadable, set_aside};
 pub(crate) use self::jobs::{chunks, extend};
 pub(crate) use self::row::priority;
 use self::taker::SqliteTaker;

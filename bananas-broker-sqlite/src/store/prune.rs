@@ -3,8 +3,8 @@
 use bananas_core::{JobState, Prune, QueueName, Timestamp};
 use rusqlite::Connection;
 
-use super::owners;
 use super::row::FORGET;
+use super::{damage, owners};
 use crate::columns::{Columns, limit};
 use crate::error::Error;
 use crate::transaction::Transaction;
@@ -42,7 +42,8 @@ fn select(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map((before.as_micros(), limit(max)), |row| {
         let mut columns = Columns::new(row);
-        Ok((columns.number()?, columns.word()?, columns.word()?))
+        let seq = columns.number()?;
+        damage::of_row(seq, || Ok((seq, columns.word()?, columns.word()?)))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

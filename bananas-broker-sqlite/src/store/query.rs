@@ -2,17 +2,17 @@
 
 use bananas_core::{
     AttemptError, Cursor, JobFilter, JobId, JobPage, JobRecord, JobState, SearchText, Searched,
-    StateCount,
+    StateCount, Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::row::{record, record_columns, tags};
+use super::damage;
+use super::row::tags;
 use super::scan::{self, Scan};
-use super::settle::load_record;
 use crate::columns::Columns;
 use crate::error::Error;
 
-const GET: &str = concat!("SELECT ", record_columns!(), " FROM jobs WHERE id = ?1");
+const GET: &str = "SELECT seq FROM jobs WHERE id = ?1";
 const SEARCHED: &str = "SELECT task, tags, errors, body FROM jobs WHERE seq = ?1";
 const COUNTS: &str = "SELECT queue, state, jobs FROM counts WHERE jobs > 0";
 
@@ -23,18 +23,27 @@ const MAX_JOBS: u64 = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The records with these ids, in order.
-pub(super) fn get(connection: &Connection, ids: &[JobId]) -> Result<Vec<Option<JobRecord>>, Error> {
+pub(super) fn get(
+    connection: &Connection,
+    ids: &[JobId],
+    now: Timestamp,
+) -> Result<Vec<Option<JobRecord>>, Error> {
     let mut statement = connection.prepare_cached(GET)?;
-    let read = |id: &JobId| statement.query_row([id.as_bytes()], record).optional();
-    Ok(ids.iter().map(read).collect::<rusqlite::Result<_>>()?)
+    let mut read = |id: &JobId| {
+        let seq = statement.query_row([id.as_bytes()], |row| row.get(0));
+        let seq: Option<i64> = seq.optional()?;
+        seq.map(|seq| damage::readable(connection, seq, now))
+            .transpose()
+    };
+    ids.iter().map(&mut read).collect()
 }
 
 /// A page of records, the newest first.
 pub(super) fn query(
     connection: &Connection,
     filter: &JobFilter,
-    after: Option<Cursor>,
-    max: usize,
+    (after, max): (Option<Cursor>, usize),
+    now: Timestamp,
 ) -> Result<JobPage, Error> {
     let mut page = JobPage::default();
     let Some(walk) = scan::choose(connection, filter, &counts(connection)?)? else {
@@ -56,7 +65,7 @@ pub(super) fn query(
             bytes += size;
         }
         if passes {
-            let record = load_record(connection, seq)?;
+            let record = damage::readable(connection, seq, now)?;
             // The core has the last word.
             if filter.matches(&record) {
                 if page.jobs.len() >= max.max(1) {
@@ -79,8 +88,11 @@ pub(super) fn query(
 fn is_in(text: &SearchText, id: JobId, row: &Row<'_>) -> rusqlite::Result<(bool, usize)> {
     let mut columns = Columns::new(row);
     let task = columns.text()?.unwrap_or_default();
-    let tags = tags(&mut columns)?;
-    let errors: Vec<AttemptError> = columns.parsed(|text| serde_json::from_str(text))?;
+    // What cannot be read has no text.
+    let tags = tags(&mut columns).unwrap_or_default();
+    let errors: Vec<AttemptError> = columns
+        .parsed(|text| serde_json::from_str(text))
+        .unwrap_or_default();
     let body = columns.raw()?.as_blob()?;
     let found = text.is_in(&Searched {
         id,
@@ -97,13 +109,18 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<StateCount>, Error> 
     let mut statement = connection.prepare_cached(COUNTS)?;
     let rows = statement.query_map([], |row| {
         let mut columns = Columns::new(row);
-        Ok(StateCount {
-            queue: columns.word()?,
-            state: columns.word()?,
-            jobs: columns.number()?,
-        })
+        let count = || {
+            Ok::<_, rusqlite::Error>(StateCount {
+                queue: columns.word()?,
+                state: columns.word()?,
+                jobs: columns.number()?,
+            })
+        };
+        // No job of ours is counted under what is no name.
+        Ok({ count }().ok())
     })?;
-    let mut counts: Vec<StateCount> = rows.collect::<rusqlite::Result<_>>()?;
+    let counts = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut counts: Vec<StateCount> = counts.into_iter().flatten().collect();
     counts.sort_by(|a, b| (&a.queue, order(a.state)).cmp(&(&b.queue, order(b.state))));
     Ok(counts)
 }

@@ -6,6 +6,7 @@ use bananas_core::{
 };
 use rusqlite::Row;
 
+use super::damage;
 use crate::columns::{Columns, signed};
 use crate::error::Error;
 use crate::transaction::Transaction;
@@ -22,7 +23,7 @@ macro_rules! standing_columns {
 macro_rules! record_columns {
     () => {
         concat!(
-            "id, queue, task, priority, track, body, created_at, started_at, errors, result, note, tags, ",
+            "seq, id, queue, task, priority, track, body, created_at, started_at, errors, result, note, tags, ",
             crate::store::row::standing_columns!()
         )
     };
@@ -53,11 +54,14 @@ pub(super) use moving_columns;
 /// Reads a row of [`moving_columns`]; `expected` is the queue it most likely is on.
 pub(super) fn moving(row: &Row<'_>, expected: &QueueName) -> rusqlite::Result<Moving> {
     let mut columns = Columns::new(row);
-    Ok(Moving {
-        seq: columns.number()?,
-        queue: columns.queue(expected)?,
-        track: columns.word()?,
-        standing: standing(&mut columns)?,
+    let seq = columns.number()?;
+    damage::of_row(seq, || {
+        Ok(Moving {
+            seq,
+            queue: columns.queue(expected)?,
+            track: columns.word()?,
+            standing: standing(&mut columns)?,
+        })
     })
 }
 
@@ -82,10 +86,15 @@ pub(super) fn standing(columns: &mut Columns<'_, '_>) -> rusqlite::Result<Standi
 /// Reads a row of [`record_columns`].
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     let mut columns = Columns::new(row);
+    let seq = columns.number()?;
+    damage::of_row(seq, || rest_of_record(&mut columns))
+}
+
+fn rest_of_record(columns: &mut Columns<'_, '_>) -> rusqlite::Result<JobRecord> {
     let id = columns.some_id(JobId::from_slice)?;
     let queue = columns.word()?;
     let task = columns.word()?;
-    let priority = priority(&mut columns)?;
+    let priority = priority(columns)?;
     let track = columns.word()?;
     let body = columns.bytes()?;
     let created_at = Timestamp::from_micros(columns.number()?);
@@ -93,7 +102,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     let errors: Vec<AttemptError> = columns.parsed(|text| serde_json::from_str(text))?;
     let result = columns.optional_bytes()?;
     let note = columns.text()?.map(str::to_owned);
-    let tags = tags(&mut columns)?;
+    let tags = tags(columns)?;
     let new = NewRecord {
         id,
         queue,
@@ -103,7 +112,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         tags,
         body,
         created_at,
-        standing: standing(&mut columns)?,
+        standing: standing(columns)?,
         unique: None,
         errors,
         result,

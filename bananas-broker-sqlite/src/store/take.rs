@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
 use super::row::{self, Moving, standing, standing_columns};
-use super::{due, owners};
+use super::{damage, due, owners};
 use crate::boot_clock::Moment;
 use crate::columns::{Columns, limit, signed};
 use crate::error::Error;
@@ -151,16 +151,24 @@ fn candidates(tx: &Transaction<'_>, wish: &Wish) -> std::result::Result<Vec<Cand
 fn candidate(row: &Row<'_>, queue: &QueueName) -> rusqlite::Result<Candidate> {
     let mut columns = Columns::new(row);
     let seq = columns.number()?;
+    damage::of_row(seq, || rest_of_candidate(seq, &mut columns, queue))
+}
+
+fn rest_of_candidate(
+    seq: i64,
+    columns: &mut Columns<'_, '_>,
+    queue: &QueueName,
+) -> rusqlite::Result<Candidate> {
     let track = columns.word()?;
     let id = columns.some_id(JobId::from_slice)?;
-    let priority = row::priority(&mut columns)?;
+    let priority = row::priority(columns)?;
     let body = columns.bytes()?;
     Ok(Candidate {
         job: Moving {
             seq,
             queue: queue.clone(),
             track,
-            standing: standing(&mut columns)?,
+            standing: standing(columns)?,
         },
         id,
         priority,

@@ -15,6 +15,7 @@ mod enqueue;
 mod every_server;
 mod faults;
 mod find;
+mod fsck;
 mod help;
 mod kill;
 mod life;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Alteration, Altered, BatchId, Broker, BrokerAdmin, BrokerInfo, Capabilities, ClaimAnswer,
-    ClaimRequest, Consumer, ConsumerSpec, Cursor, Delay, Delivery, Due, DuePage, Durability, Env,
-    Error, ErrorKind, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle, JobSettled,
-    JobState, JobStore, Lease, Ledger, Lost, ManualEnv, NewRecord, Owner, OwnerId, OwnerRow, Prune,
-    Publication, Publish, Published, QueueSpec, Receipt, Recorded, Renewed, Result, Settle,
-    Settled, StateCount, StateStore, StoreInfo,
+    Alteration, Altered, BatchId, Broker, BrokerAdmin, BrokerInfo, Capabilities, Check, Checked,
+    ClaimAnswer, ClaimRequest, Consumer, ConsumerSpec, Cursor, Delay, Delivery, Due, DuePage,
+    Durability, Env, Error, ErrorKind, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle,
+    JobSettled, JobState, JobStore, Lease, Ledger, Lost, ManualEnv, NewRecord, Owner, OwnerId,
+    OwnerRow, Prune, Publication, Publish, Published, QueueSpec, Receipt, Recorded, Renewed,
+    Result, Settle, Settled, StateCount, StateStore, StoreInfo,
 };
 
 /// Takes any number of things as they come.
@@ -196,6 +196,10 @@ impl JobIndex for FakeStore {
 
     async fn prune(&self, _: Prune) -> Result<u64> {
         Ok(0)
+    }
+
+    async fn check(&self, _: Check) -> Result<Checked> {
+        Ok(Checked::default())
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Cursor, JobFilter, JobId, JobPage, JobRecord, JobState, QueueName, Result, Timestamp};
+use crate::{
+    Check, Checked, Cursor, JobFilter, JobId, JobPage, JobRecord, JobState, QueueName, Result,
+    Timestamp,
+};
 
 /// What a person or program asks of a job from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,4 +88,12 @@ pub trait JobIndex: Send + Sync + fmt::Debug {
 
     /// Forgets finished records and says how many. **S65** Nothing else is ever forgotten.
     async fn prune(&self, prune: Prune) -> Result<u64>;
+
+    /// Looks at a page of the store for what is wrong in it.
+    ///
+    /// - **S100** Following the places looks at every record that was there from start to end.
+    /// - **S101** Without `repair` nothing is changed; with it no sound record is changed, and a check after it
+    ///   finds nothing.
+    /// - **S102** A page looks at 1,000 records at most.
+    async fn check(&self, check: Check) -> Result<Checked>;
 }

@@ -12,6 +12,7 @@
 //! - **S5** Every operation ends within its deadline.
 
 mod blob;
+mod check;
 mod claim;
 mod filter;
 mod index;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::blob::{Blob, BlobStore};
+pub use self::check::{Check, CheckPlace, CheckScope, Checked, Finding, FindingKind};
 pub use self::claim::{Claim, ClaimAnswer, ClaimRequest};
 pub use self::filter::{Cursor, JobFilter, JobPage};
 pub use self::index::{Alteration, Altered, JobIndex, Prune, StateCount};

@@ -45,6 +45,7 @@ mod split_outbox;
 mod split_settle;
 mod store_batch;
 mod store_blobs;
+mod store_check;
 mod store_claim;
 mod store_close;
 mod store_due;
@@ -136,6 +137,7 @@ pub(crate) fn store() -> impl Iterator<Item = &'static Check<StoreCase>> {
     [
         store_batch::CHECKS,
         store_blobs::CHECKS,
+        store_check::CHECKS,
         store_claim::CHECKS,
         store_close::CHECKS,
         store_due::CHECKS,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, BatchId, Blob, BlobId, BlobStore, Broker, ClaimAnswer, ClaimRequest,
-    Cursor, Due, DuePage, Env, Fact, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobSettle,
-    JobSettled, JobStore, Ledger, Lost, NewRecord, Owner, OwnerId, OwnerRow, Prune, Publication,
-    Recorded, Renewed, Result, StateCount, StateStore, StoreInfo, Timestamp,
+    Alteration, Altered, BatchId, Blob, BlobId, BlobStore, Broker, Check, Checked, ClaimAnswer,
+    ClaimRequest, Cursor, Due, DuePage, Env, Fact, JobFilter, JobId, JobIndex, JobPage, JobRecord,
+    JobSettle, JobSettled, JobStore, Ledger, Lost, NewRecord, Owner, OwnerId, OwnerRow, Prune,
+    Publication, Recorded, Renewed, Result, StateCount, StateStore, StoreInfo, Timestamp,
 };
 use bytes::Bytes;
 
@@ -103,6 +103,10 @@ pub(super) trait StoreFault: Send + Sync + fmt::Debug {
 
     async fn prune(&self, good: &dyn JobIndex, prune: Prune) -> Result<u64> {
         good.prune(prune).await
+    }
+
+    async fn check(&self, good: &dyn JobIndex, check: Check) -> Result<Checked> {
+        good.check(check).await
     }
 
     async fn put_blobs(&self, good: &dyn BlobStore, blobs: Vec<Blob>) -> Vec<Result<()>> {
@@ -258,6 +262,10 @@ impl JobIndex for BrokenStore {
 
     async fn prune(&self, prune: Prune) -> Result<u64> {
         self.fault.prune(self.good.index(), prune).await
+    }
+
+    async fn check(&self, check: Check) -> Result<Checked> {
+        self.fault.check(self.good.index(), check).await
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, Durability, Env, Fact, JobFilter, JobId, JobIndex, JobPage,
-    JobRecord, JobState, Prune, Result, StateCount, StateStore,
+    Alteration, Altered, Check, Checked, Cursor, Durability, Env, Fact, Finding, FindingKind,
+    JobFilter, JobId, JobIndex, JobPage, JobRecord, JobState, Prune, Result, StateCount,
+    StateStore,
 };
 
 use super::broken_store::StoreFault;
@@ -64,6 +65,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "drops_a_live_job",
         "forgets a job that has not ended when it is to be dropped",
         "ledger::only_an_ended_job_can_be_dropped",
+    ),
+    Fault::of_store::<ChecksOnePage>(
+        "checks_one_page_only",
+        "ends a check after its first page",
+        "store::a_check_goes_on_page_by_page",
+    ),
+    Fault::of_store::<SuspectsTheSound>(
+        "suspects_what_is_sound",
+        "finds something wrong in every store",
+        "store::a_check_reads_every_job_and_finds_nothing_wrong_in_a_sound_store",
+    ),
+    Fault::of_store::<RepairsTheSound>(
+        "repairs_what_is_sound",
+        "cancels the newest job that has not ended when a check may repair",
+        "store::a_check_that_may_repair_leaves_a_sound_store_as_it_is",
     ),
     Fault::of_store::<PrunesTheLiving>(
         "prunes_a_live_job",
@@ -280,6 +296,51 @@ impl StoreFault for PrunesEarly {
     async fn prune(&self, good: &dyn JobIndex, mut prune: Prune) -> Result<u64> {
         prune.finished_before = prune.finished_before + Duration::from_secs(2 * 3_600);
         good.prune(prune).await
+    }
+}
+
+#[derive(Debug, Default)]
+struct ChecksOnePage;
+
+#[async_trait]
+impl StoreFault for ChecksOnePage {
+    async fn check(&self, good: &dyn JobIndex, check: Check) -> Result<Checked> {
+        let mut page = good.check(check).await?;
+        page.next = None;
+        Ok(page)
+    }
+}
+
+#[derive(Debug, Default)]
+struct SuspectsTheSound;
+
+#[async_trait]
+impl StoreFault for SuspectsTheSound {
+    async fn check(&self, good: &dyn JobIndex, check: Check) -> Result<Checked> {
+        let mut page = good.check(check).await?;
+        page.findings.push(Finding {
+            kind: FindingKind::Count,
+            job: None,
+            queue: None,
+            detail: "a ghost".to_owned(),
+            repaired: false,
+        });
+        Ok(page)
+    }
+}
+
+#[derive(Debug, Default)]
+struct RepairsTheSound;
+
+#[async_trait]
+impl StoreFault for RepairsTheSound {
+    async fn check(&self, good: &dyn JobIndex, check: Check) -> Result<Checked> {
+        let page = good.query(&JobFilter::default(), None, 1_000).await?;
+        let waits = |job: &&JobRecord| job.standing.state == JobState::Ready;
+        if let Some(job) = page.jobs.iter().find(waits).filter(|_| check.repair) {
+            good.alter(&[job.id], Alteration::Cancel).await?;
+        }
+        good.check(check).await
     }
 }
 

@@ -70,7 +70,7 @@ fn configuration(port: u16, management: u16) -> String {
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
          management.tcp.ip = 127.0.0.1\n\
          management.tcp.port = {management}\n\
-         vm_memory_high_watermark.absolute = 1GB\n\
+         vm_memory_high_watermark.absolute = 3GB\n\
          disk_free_limit.absolute = 500MB\n\
          log.console = true\n\
          log.console.level = warning\n"

@@ -25,7 +25,10 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ),
     ("bananas-cli", &["bananas", "bananas-*"]),
     ("bananas-server", &["bananas-core"]),
-    ("conformance-tests", &["bananas-core"]),
+    (
+        "conformance-tests",
+        &["bananas-core", "bananas-broker-memory"],
+    ),
     (
         "examples",
         &["bananas", "bananas-core", "conformance-tests"],

@@ -13,9 +13,23 @@ if #marks > 0 then
   for i = 1, #marks, 1000 do redis.call('HSET', owners, unpack(marks, i, math.min(i + 999, #marks))) end
   local all = redis.call('HGETALL', running)
   for i = 1, #all, 2 do
-    if #orphans < most and is_gone[sub(all[i + 1], 1, 16)] then orphans[#orphans + 1] = all[i] end
+    if #orphans < most and is_gone[sub(all[i + 1], 1, 16)] then
+      if redis.call('HEXISTS', standings, all[i]) == 1 then
+        orphans[#orphans + 1] = all[i]
+      else
+        redis.call('HDEL', running, all[i])
+      end
+    end
   end
 end
-local found = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)
+-- Who waits without a standing is nobody, and would be due for ever.
+local found = {}
+for _, id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)) do
+  if redis.call('HEXISTS', standings, id) == 1 then
+    found[#found + 1] = id
+  else
+    redis.call('ZREM', due, id)
+  end
+end
 local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 return { first or '', found, orphans }

@@ -32,7 +32,7 @@ local function never_in_one(rank)
   end
   for i = 1, #looked do
     local s = #found < most and redis.call('HGET', standings, looked[i])
-    if s and sub(s, 85, 100) == NONE then found[#found + 1] = looked[i] end
+    if s and #s == 108 and sub(s, 85, 100) == NONE then found[#found + 1] = looked[i] end
   end
   return rank + 1000 < length and rank + 1000 or -1
 end

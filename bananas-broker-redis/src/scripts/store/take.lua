@@ -1,7 +1,8 @@
 -- Starts ready jobs. ARGV: the channel, the owner and when its lease ends, how many at most, of those how many
 -- suspects, the time as a number and as eight bytes, the token of these runs, about how many bytes of bodies fill
 -- one answer. Answers -1 if the owner may not act here, -2 if its lease has ended, -3 if jobs are due; else
--- whether there may be more, when the next job is due (or empty), and ids, standings and bodies.
+-- whether there may be more, when the next job is due (or empty), and ids, standings and bodies; and the ids of
+-- those whose standings are damaged. They are counted as dead, where they are found until they are set aside.
 local channel, owner, most, most_suspects = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now, now_bytes, token, room = tonumber(ARGV[6]), ARGV[7], ARGV[8], tonumber(ARGV[9])
 if redis.call('HGET', owners, owner) ~= '1' then return -1 end
@@ -47,7 +48,7 @@ local function expired(s)
   return concat({ '\7\0', sub(s, 3, 10), '\0', NONE, sub(s, 28, 35), NEVER, sub(s, 44, 51), now_bytes, sub(s, 60) })
 end
 
-local found, now_standing, texts = {}, {}, {}
+local found, now_standing, texts, damaged = {}, {}, {}, {}
 local taken, bytes, looked, full = 0, 0, 0, true
 local step = math.min(most, 100)
 while step > 0 and looked < 2000 do
@@ -58,8 +59,13 @@ while step > 0 and looked < 2000 do
     local text = redis.call('HMGET', bodies, unpack(popped))
     for i = 1, #popped do
       local id, s = popped[i], before[i]
-      -- Who is in a line without a standing is nobody.
-      if s then
+      -- Who is in a line without a standing is nobody, and who is not ready is in the wrong one.
+      if s and (#s ~= 108 or byte(s, 1) > EXPIRED) then
+        redis.call('ZADD', dead, now, id)
+        redis.call('HINCRBY', counts, READY, -1)
+        redis.call('HINCRBY', counts, DEAD, 1)
+        damaged[#damaged + 1] = id
+      elseif s and byte(s, 1) == READY then
         local at = sub(s, 73, 80)
         if at ~= NEVER and read('>i8', at) <= now then
           change(id, s, expired(s), true)
@@ -84,4 +90,4 @@ end
 flush(channel)
 -- Somebody else may wait, and must look at what is left or learn the time.
 if taken > 0 and (full or first) then redis.call('ZADD', wake, 0, '') end
-return { full and 1 or 0, first or '', found, now_standing, texts }
+return { full and 1 or 0, first or '', found, now_standing, texts, damaged }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bananas_core::{
-    Alteration, Altered, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord, JobState, Prune,
-    QueueName, Result, StateCount,
+    Alteration, Altered, Check, Checked, Cursor, JobFilter, JobId, JobIndex, JobPage, JobRecord,
+    JobState, Prune, QueueName, Result, StateCount,
 };
 use futures::future::join_all;
 use redis::Value;
@@ -19,7 +19,7 @@ use redis::Value;
 pub(crate) use self::watch::Watchers;
 use super::jobs::during;
 use super::table::{self, Depth};
-use super::{RedisStore, queues};
+use super::{RedisStore, check, queues};
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::keys::Part;
@@ -40,6 +40,13 @@ impl JobIndex for RedisStore {
         query::query(&self.shared, filter, after, max)
             .await
             .map_err(during("query"))
+    }
+
+    async fn check(&self, check: Check) -> Result<Checked> {
+        self.shared.wire().check_open()?;
+        check::check(&self.shared, &check)
+            .await
+            .map_err(during("check"))
     }
 
     async fn counts(&self) -> Result<Vec<StateCount>> {

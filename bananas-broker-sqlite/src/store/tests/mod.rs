@@ -1,5 +1,6 @@
 //! The clauses of the store, on one file opened by several engines.
 
+mod damage;
 mod life;
 mod owners;
 mod people;

@@ -203,12 +203,13 @@ async fn no_statement_of_the_daily_path_scans_a_table() {
     let engine = place.open().await;
     engine.store().close(PATIENCE).await.unwrap();
     let file = rusqlite::Connection::open(place.config().path).unwrap();
-    let groups: [&[&str]; 10] = [
+    let groups: [&[&str]; 11] = [
         &crate::store::blobs::STATEMENTS,
         &crate::store::row::STATEMENTS,
         &crate::store::record::STATEMENTS,
         &crate::store::settle::STATEMENTS,
         &crate::store::claim::STATEMENTS,
+        &crate::store::check::STATEMENTS,
         &crate::store::due::STATEMENTS,
         &crate::store::lost::STATEMENTS,
         &crate::store::owners::STATEMENTS,
