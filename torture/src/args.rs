@@ -11,7 +11,8 @@ use crate::target::{Kind, StoreKind};
 
 /// Strikes a broker and its clients under load, and proves after each fault that every worker process runs jobs
 /// again. Exit code: 0 when all is well, 1 when a worker was silent for too long, 2 when a job was lost or the
-/// history is otherwise wrong, 6 when the run could not be done.
+/// history is otherwise wrong, 6 when the run could not be done, 7 when fewer jobs were accepted than `--jobs` asks
+/// for, or than 1,000, which is too few to say anything.
 #[derive(Debug, Parser)]
 #[command(name = "torture", args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -45,9 +46,17 @@ pub(crate) struct Plan {
     )]
     pub(crate) faults: Vec<Fault>,
 
-    /// How often each of the faults strikes.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
+    /// How often each of the faults strikes at least; 10 times when left out, and once with `--jobs`.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+
+    /// How many jobs are accepted at least: rounds go on until there are so many.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) jobs: Option<u64>,
+
+    /// How long each job takes; `1ms` where many are wanted.
+    #[arg(long, default_value = "50ms", value_parser = humantime::parse_duration)]
+    pub(crate) lasts: Duration,
 
     /// How many worker processes.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -69,7 +78,8 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
-    /// How long a worker process may take to run a job again; each broker has its own when left out.
+    /// How long a worker process may take to run a job again, and the jobs of one that was killed to be begun by
+    /// another. When left out each broker has its own for the first, and the second is 18 s.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub(crate) bound: Option<Duration>,
 
@@ -99,6 +109,17 @@ pub(crate) struct WorkerRole {
     /// The socket of the witness.
     #[arg(long)]
     pub(crate) witness: PathBuf,
+    /// How long each job takes.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) lasts: Duration,
+}
+
+impl Plan {
+    /// How often each of the faults strikes at least.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds
+            .unwrap_or(if self.jobs.is_some() { 1 } else { 10 })
+    }
 }
 
 fn tracks(text: &str) -> Result<Track, String> {
@@ -117,7 +138,7 @@ mod tests {
         let line = "torture --broker redis --faults restart,half-open --rounds 3 --seed 7 --json";
         let plan = Args::try_parse_from(line.split(' ')).unwrap().plan;
         assert_eq!(plan.faults, [Fault::Restart, Fault::HalfOpen]);
-        assert_eq!((plan.rounds, plan.seed, plan.json), (3, Some(7), true));
+        assert_eq!((plan.rounds(), plan.seed, plan.json), (3, Some(7), true));
         assert!(Args::try_parse_from(["torture", "--track", "outcome"]).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bananas::config::Config;
-use bananas::{App, Env, TokioEnv, Track};
+use bananas::{App, Env, TokioEnv};
 use conformance_tests::judge::{Violation, What, judge};
 
 use crate::args::Plan;
@@ -17,16 +17,29 @@ use crate::course::{Course, Shown};
 use crate::fleet::Fleet;
 use crate::ground::Ground;
 use crate::load::Load;
+use crate::loss_rate;
 use crate::luck::Luck;
 use crate::nemesis::{Fault, Nemesis};
 use crate::report::{Recovery, Report, Verdict};
 use crate::target::Target;
 use crate::witness::{self, Witness};
-use crate::{STALLED, UNSAFE};
+use crate::{STALLED, TOO_FEW, UNSAFE};
 
 /// How many jobs are open for each that can run: enough that nobody waits, and few enough that a new job is
 /// soon somebody's turn.
 const PER_SLOT: u32 = 2;
+
+/// The same of jobs that are over before the load looks again.
+const PER_SLOT_IF_SHORT: u32 = 32;
+
+/// What is shorter than the load's own pauses.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// How long the jobs of a killed process may be nobody's, unless the plan says otherwise.
+const ADOPTION: Duration = Duration::from_secs(18);
+
+/// Fewer jobs say nothing when a number is asked for.
+const FEW: u64 = 1_000;
 
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -54,6 +67,7 @@ pub(crate) async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
         Verdict::Passed => ExitCode::SUCCESS,
         Verdict::Stalled => ExitCode::from(STALLED),
         Verdict::Unsafe => ExitCode::from(UNSAFE),
+        Verdict::TooFew => ExitCode::from(TOO_FEW),
     })
 }
 
@@ -64,11 +78,7 @@ async fn perform(plan: &Plan, env: &Arc<dyn Env>, folder: &Path) -> anyhow::Resu
     let app = App::open(Config::read("the configuration of a run", &config, [])?).await?;
     let witness = Arc::new(Witness::listen(&folder.join("witness"))?);
     witness.record(What::Promised(Box::new(audit::rules(plan.track))));
-    let fleet = Fleet::launch(
-        (env, folder.to_owned()),
-        (&target, &witness),
-        (plan.workers, plan.concurrency),
-    )?;
+    let fleet = Fleet::launch((env, folder.to_owned()), (&target, &witness), plan)?;
     let mut ground = Ground {
         env: Arc::clone(env),
         target,
@@ -76,7 +86,7 @@ async fn perform(plan: &Plan, env: &Arc<dyn Env>, folder: &Path) -> anyhow::Resu
         witness: Arc::clone(&witness),
     };
     let course = course(plan);
-    let backlog = usize::try_from(plan.workers * plan.concurrency * PER_SLOT)?;
+    let backlog = usize::try_from(plan.workers * plan.concurrency * per_slot(plan))?;
     let mut load = Load::begin(&app, &witness, backlog);
     course.begin(&mut ground).await?;
     let mut nemesis = Nemesis::new(Luck::of(seed));
@@ -91,7 +101,15 @@ async fn perform(plan: &Plan, env: &Arc<dyn Env>, folder: &Path) -> anyhow::Resu
         jobs,
         ..report(plan, &course, shown, rest)
     };
-    judged(report, &witness, plan.track, folder)
+    judged(report, &witness, plan, folder)
+}
+
+fn per_slot(plan: &Plan) -> u32 {
+    if plan.lasts < SHORT {
+        PER_SLOT_IF_SHORT
+    } else {
+        PER_SLOT
+    }
 }
 
 /// The faults that the broker can suffer, as often as was asked for.
@@ -99,7 +117,9 @@ fn course(plan: &Plan) -> Course {
     let faults = plan.faults.iter().copied();
     Course {
         faults: faults.filter(|fault| fault.concerns(plan.broker)).collect(),
-        rounds: plan.rounds,
+        rounds: plan.rounds(),
+        jobs: plan.jobs.unwrap_or(0),
+        adoption: plan.bound.unwrap_or(ADOPTION),
         bound: plan.bound.unwrap_or_else(|| plan.broker.bound()),
         patience: plan.patience,
     }
@@ -110,6 +130,22 @@ fn report(plan: &Plan, course: &Course, shown: Shown, rest: Rest) -> Report {
     let unsettled = rest.jobs + rest.messages;
     let is_well = shown.stalls.is_empty() && shown.broken_off.is_none() && unsettled == 0;
     let recovery = |(fault, (n, times)): (Fault, _)| (fault.name(), Recovery::of(n, times));
+    let struck = |fault| shown.recoveries.get(&fault).map_or(0, |(n, _)| *n);
+    let (kills, restarts, cuts) = (
+        struck(Fault::Kill),
+        struck(Fault::Restart),
+        struck(Fault::Cut),
+    );
+    let faults: BTreeMap<&'static str, Recovery> =
+        shown.recoveries.into_iter().map(recovery).collect();
+    let mut recovery_ms: BTreeMap<_, _> = faults
+        .iter()
+        .map(|(fault, recovery)| (*fault, recovery.recovery_ms))
+        .collect();
+    if kills > 0 {
+        let orphans = Recovery::of(kills, shown.adopted);
+        recovery_ms.insert(Fault::Kill.name(), orphans.recovery_ms);
+    }
     let skipped = plan.faults.iter();
     let skipped = skipped.filter(|fault| !fault.concerns(plan.broker));
     Report {
@@ -117,19 +153,30 @@ fn report(plan: &Plan, course: &Course, shown: Shown, rest: Rest) -> Report {
         store: plan.broker.store(plan.store).name(),
         track: plan.track.as_str(),
         seed: 0,
-        rounds: plan.rounds,
+        rounds: plan.rounds(),
         workers: plan.workers,
         bound_ms: u64::try_from(course.bound.as_millis()).unwrap_or(u64::MAX),
-        faults: shown.recoveries.into_iter().map(recovery).collect(),
+        worker_kills: kills,
+        broker_restarts: restarts,
+        cuts,
+        recovery_ms,
+        faults,
         skipped: skipped.map(|fault| fault.name()).collect(),
         stalled: u64::try_from(shown.stalls.len()).unwrap_or(u64::MAX),
         stalls: shown.stalls,
         broken_off: shown.broken_off,
         jobs: 0,
+        accepted: 0,
         rerun: 0,
+        duplicates: 0,
+        unexplained_duplicates: 0,
+        settled_twice: 0,
         lost: 0,
+        loss_rate_at_most: 1.0,
+        peak_memory_mib: 0,
         violations: BTreeMap::new(),
         unsettled,
+        stuck: unsettled,
         seconds: 0,
         verdict: if is_well {
             Verdict::Passed
@@ -145,12 +192,12 @@ fn report(plan: &Plan, course: &Course, shown: Shown, rest: Rest) -> Report {
 fn judged(
     mut report: Report,
     witness: &Witness,
-    track: Track,
+    plan: &Plan,
     folder: &Path,
 ) -> anyhow::Result<Report> {
     let events = witness.history()?;
     witness::write(&events, &folder.join("history.jsonl"))?;
-    let verdict = judge(&events, &audit::rules(track));
+    let verdict = judge(&events, &audit::rules(plan.track));
     let counts = &verdict.counts;
     report.rerun = counts.runs.saturating_sub(counts.ok);
     for (violation, count) in &counts.violations {
@@ -160,11 +207,29 @@ fn judged(
             report.violations.insert(violation.to_string(), *count);
         }
     }
+    report.accepted = counts.accepted;
+    report.duplicates = counts.duplicates;
+    report.unexplained_duplicates = counts.unexplained_duplicates;
+    report.settled_twice = verdict.violations(Violation::SettledTwice);
+    report.loss_rate_at_most = loss_rate::at_most(report.lost, report.accepted);
+    report.peak_memory_mib = peak_memory_mib();
+    let is_few = |asked: u64| report.accepted < asked.max(FEW);
+    if report.verdict == Verdict::Passed && plan.jobs.is_some_and(is_few) {
+        report.verdict = Verdict::TooFew;
+    }
     if !verdict.is_clean() {
         report.verdict = Verdict::Unsafe;
         report.findings = verdict.to_string();
     }
     Ok(report)
+}
+
+/// The most memory that this process ever had, where the witness and the judge are.
+fn peak_memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1_024
 }
 
 /// Moves a folder of this run, perhaps to another file system.
@@ -212,7 +277,7 @@ mod tests {
             messages: 0,
         };
         let report = report(&plan, &course(&plan), Shown::default(), rest);
-        judged(report, &witness, Track::Full, folder.path()).unwrap()
+        judged(report, &witness, &plan, folder.path()).unwrap()
     }
 
     #[test]

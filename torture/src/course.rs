@@ -21,7 +21,11 @@ const START: Duration = Duration::from_secs(60);
 pub(crate) struct Course {
     pub(crate) faults: Vec<Fault>,
     pub(crate) rounds: u32,
+    /// How many jobs are accepted at least.
+    pub(crate) jobs: u64,
     pub(crate) bound: Duration,
+    /// How long the jobs of a killed process may be nobody's.
+    pub(crate) adoption: Duration,
     pub(crate) patience: Duration,
 }
 
@@ -30,6 +34,8 @@ pub(crate) struct Course {
 pub(crate) struct Shown {
     /// How often each fault struck, and how long those whom it struck took to run a job again.
     pub(crate) recoveries: BTreeMap<Fault, (u64, Vec<Micros>)>,
+    /// How long the jobs of killed processes were nobody's.
+    pub(crate) adopted: Vec<Micros>,
     pub(crate) stalls: Vec<Stall>,
     /// Why the run ended before its time.
     pub(crate) broken_off: Option<String>,
@@ -59,7 +65,14 @@ impl Course {
         ground: &mut Ground,
     ) -> anyhow::Result<Shown> {
         let mut shown = Shown::default();
-        for round in 0..self.rounds {
+        let (mut round, mut accepted) = (0, 0);
+        while round < self.rounds || ground.witness.accepted() < self.jobs {
+            let now = ground.witness.accepted();
+            if round >= self.rounds && now == accepted {
+                // Nothing is accepted any more; the number says it.
+                return Ok(shown);
+            }
+            accepted = now;
             for fault in &self.faults {
                 ground.env.sleep(nemesis.rest()).await;
                 let wound = nemesis.strike(*fault, round, ground).await?;
@@ -69,11 +82,15 @@ impl Course {
                 *count += 1;
                 let struck = wound.struck.iter().filter_map(|place| *back.get(*place)?);
                 times.extend(struck);
-                self.say(round, &wound, &back);
+                self.say(round, (&wound, &back), ground);
                 if shown.broken_off.is_some() {
                     return Ok(shown);
                 }
             }
+            if self.faults.is_empty() {
+                ground.env.sleep(nemesis.rest()).await;
+            }
+            round += 1;
         }
         Ok(shown)
     }
@@ -85,14 +102,18 @@ impl Course {
         ground: &mut Ground,
         shown: &mut Shown,
     ) -> Vec<Option<Micros>> {
-        let deadline = ground.env.monotonic() + self.bound + self.patience;
-        while !silent(ground).is_empty() {
+        let bound = self.bound.max(self.adoption);
+        let deadline = ground.env.monotonic() + bound + self.patience;
+        while !silent(ground).is_empty() || !ground.witness.orphans().is_empty() {
             if let Some(casualty) = ground.fleet.casualty() {
                 shown.broken_off = Some(format!("{casualty} after {}", wound.name));
                 break;
             }
             if ground.env.monotonic() >= deadline {
-                let names = silent(ground).join(", ");
+                let mut names = silent(ground);
+                let orphans = ground.witness.orphans();
+                names.extend(orphans.iter().map(|job| format!("job {job}")));
+                let names = names.join(", ");
                 shown.broken_off = Some(format!("{names} never came back after {}", wound.name));
                 break;
             }
@@ -112,21 +133,45 @@ impl Course {
             }
             back.push(took);
         }
+        self.adoptions(wound, ground, shown);
         back
+    }
+
+    /// Notes how long each job of a killed process was nobody's.
+    fn adoptions(&self, wound: &Wound, ground: &Ground, shown: &mut Shown) {
+        let bound = u64::try_from(self.adoption.as_micros()).unwrap_or(u64::MAX);
+        let left = ground.witness.orphans().into_iter();
+        let left = left.map(|job| (format!("job {job}"), None));
+        let left: Vec<(String, Option<Micros>)> = left.collect();
+        let adopted = ground.witness.adopted();
+        let late = adopted.iter().filter(|took| **took > bound);
+        let late = late.map(|took| ("a job of the killed worker".to_owned(), Some(took / 1_000)));
+        let stalls = left.into_iter().chain(late);
+        shown
+            .stalls
+            .extend(stalls.map(|(worker, recovery_ms)| Stall {
+                fault: wound.name.to_string(),
+                worker,
+                recovery_ms,
+            }));
+        shown.adopted.extend(adopted);
     }
 
     #[expect(
         clippy::print_stderr,
         reason = "it talks to the person at the terminal"
     )]
-    fn say(&self, round: u32, wound: &Wound, back: &[Option<Micros>]) {
+    fn say(&self, round: u32, (wound, back): (&Wound, &[Option<Micros>]), ground: &Ground) {
         let time = |took: &Option<Micros>| {
             took.map_or_else(|| "never".to_owned(), |took| (took / 1_000).to_string())
         };
         let times: Vec<String> = back.iter().map(time).collect();
-        let (round, rounds) = (round + 1, self.rounds);
+        let (round, rounds) = (round + 1, self.rounds.max(round + 1));
+        let accepted = ground.witness.accepted();
         let (text, times) = (&wound.text, times.join(", "));
-        eprintln!("round {round} of {rounds}: {text}; workers run again after {times} ms");
+        eprintln!(
+            "round {round} of {rounds}: {text}; workers run again after {times} ms; {accepted} jobs"
+        );
     }
 }
 

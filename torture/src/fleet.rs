@@ -17,6 +17,8 @@ use conformance_tests::judge::{Name, What};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
+use crate::args::Plan;
+use crate::host_clock;
 use crate::target::Target;
 use crate::witness::Witness;
 
@@ -29,6 +31,7 @@ pub(crate) struct Fleet {
     env: Arc<dyn Env>,
     folder: PathBuf,
     witness: Arc<Witness>,
+    lasts: Duration,
     ships: Vec<Ship>,
 }
 
@@ -50,18 +53,19 @@ impl Fleet {
     pub(crate) fn launch(
         (env, folder): (&Arc<dyn Env>, PathBuf),
         (target, witness): (&Target, &Arc<Witness>),
-        (workers, concurrency): (u32, u32),
+        plan: &Plan,
     ) -> anyhow::Result<Self> {
         let mut fleet = Self {
             env: Arc::clone(env),
             folder,
             witness: Arc::clone(witness),
+            lasts: plan.lasts,
             ships: Vec::new(),
         };
-        for number in 0..usize::try_from(workers)? {
+        for number in 0..usize::try_from(plan.workers)? {
             let start = |server: SocketAddr| Proxy::start(env, server);
             let proxy = target.address().map(start).transpose()?;
-            let config = target.config(proxy.as_ref().map(Proxy::address), concurrency);
+            let config = target.config(proxy.as_ref().map(Proxy::address), plan.concurrency);
             let (name, child) = fleet.start(number, 1, &config)?;
             fleet.ships.push(Ship {
                 name,
@@ -85,8 +89,10 @@ impl Fleet {
         // Recorded before and after: neither a run that begins in between nor one that repeats it at once is
         // without its cause.
         ended(&self.witness, &ship.name, true);
+        let at = host_clock::now();
         ship.child.kill().await?;
         ended(&self.witness, &ship.name, true);
+        self.witness.orphan(&ship.name, at);
         let (number, starts, config) = (ship.number, ship.starts + 1, ship.config.clone());
         let (name, child) = self.start(number, starts, &config)?;
         let ship = self.ships.get_mut(place).context("there is no such ship")?;
@@ -126,6 +132,8 @@ impl Fleet {
         let child = Command::new(program)
             .arg("worker")
             .args(["--name", &name, "--config", config])
+            .arg("--lasts")
+            .arg(humantime::format_duration(self.lasts).to_string())
             .arg("--witness")
             .arg(self.witness.socket())
             .stdin(Stdio::piped())

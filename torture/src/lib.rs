@@ -14,6 +14,7 @@ mod fleet;
 mod ground;
 mod host_clock;
 mod load;
+mod loss_rate;
 mod luck;
 mod nemesis;
 mod report;
@@ -33,6 +34,9 @@ const STALLED: u8 = 1;
 
 /// Exit code: a job was lost, or something else was wrong with the history.
 const UNSAFE: u8 = 2;
+
+/// Exit code: too few jobs were accepted to say anything.
+const TOO_FEW: u8 = 7;
 
 /// Exit code: the run could not be done.
 const COULD_NOT_RUN: u8 = 6;

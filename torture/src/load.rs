@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const YOUNG: Duration = Duration::from_secs(3);
 
 /// The most jobs in one batch.
-const BATCH: usize = 20;
+const BATCH: usize = 100;
 
 /// Jobs that are enqueued all the time.
 #[derive(Debug)]

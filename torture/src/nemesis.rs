@@ -18,6 +18,16 @@ const AWAY: Duration = Duration::from_millis(500);
 /// The longest that a server cannot be reached.
 const UNREACHABLE: Duration = Duration::from_secs(3);
 
+/// How long a stopped worker process stays so, at least: longer than the lease of a worker, which is 15 s, and
+/// the time in which others look for those that have lapsed.
+const PAUSED: Duration = Duration::from_secs(18);
+
+/// How long the way to the server is slow, at least and at most.
+const SLOW_MS: (u64, u64) = (2_000, 5_000);
+
+/// The delay of a slow way, each way, at least and at most.
+const DELAY_MS: (u64, u64) = (50, 500);
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Fault {
@@ -30,6 +40,12 @@ pub(crate) enum Fault {
     Cut,
     /// A worker process is killed, and another started in its place.
     Kill,
+    /// A worker process is stopped for longer than its lease, then goes on: its jobs run elsewhere, and what it
+    /// says of them comes too late.
+    Pause,
+    /// What one worker process, by turns all, and the server say to each other is late for a few seconds, by 50 ms
+    /// to half a second each way.
+    Latency,
     /// A worker process is stopped, and goes on only when the run is over. This must be found: it shows that a
     /// run can fail.
     Hang,
@@ -53,7 +69,7 @@ pub(crate) struct Wound {
     pub(crate) over: Micros,
     /// The places of the worker processes that were struck.
     pub(crate) struck: Vec<usize>,
-    fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 impl Fault {
@@ -64,6 +80,8 @@ impl Fault {
             Self::HalfOpen => "half_open",
             Self::Cut => "cut",
             Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Latency => "latency",
             Self::Hang => "hang",
         }
     }
@@ -72,8 +90,8 @@ impl Fault {
     pub(crate) fn concerns(self, kind: Kind) -> bool {
         match self {
             Self::Restart => kind.has_server() && kind.outlives_restarts(),
-            Self::HalfOpen | Self::Cut => kind.has_server(),
-            Self::Kill | Self::Hang => true,
+            Self::HalfOpen | Self::Cut | Self::Latency => kind.has_server(),
+            Self::Kill | Self::Pause | Self::Hang => true,
         }
     }
 }
@@ -98,38 +116,34 @@ impl Nemesis {
     ) -> anyhow::Result<Wound> {
         self.brought += 1;
         let name = Name::from(format!("{}-{}", fault.name(), self.brought));
-        ground.witness.record(What::FaultBegin {
-            fault: Name::clone(&name),
-            needs: 0,
-        });
         let all = 0..ground.fleet.ships().len();
         let one = self.luck.one_of(all.len());
         let is_even = round.is_multiple_of(2);
-        let some = || {
-            if is_even {
-                vec![one]
-            } else {
-                all.clone().collect()
-            }
+        let struck: Vec<usize> = match fault {
+            Fault::Kill | Fault::Pause | Fault::Hang => vec![one],
+            Fault::HalfOpen | Fault::Cut | Fault::Latency if is_even => vec![one],
+            _ => all.collect(),
         };
-        let (text, struck) = match fault {
-            Fault::Restart => (self.restart(is_even, ground).await?, all.collect()),
-            Fault::HalfOpen => {
-                let struck = some();
-                (strand(&struck, ground)?, struck)
-            }
-            Fault::Cut => {
-                let struck = some();
-                (self.cut(&struck, ground).await?, struck)
-            }
+        let ships = struck.iter().filter_map(|n| ground.fleet.ships().get(*n));
+        ground.witness.record(What::FaultBegin {
+            fault: Name::clone(&name),
+            needs: 0,
+            struck: ships.map(|ship| Name::clone(&ship.name)).collect(),
+        });
+        let text = match fault {
+            Fault::Restart => self.restart(is_even, ground).await?,
+            Fault::HalfOpen => strand(&struck, ground)?,
+            Fault::Cut => self.cut(&struck, ground).await?,
+            Fault::Latency => self.slow(&struck, ground).await?,
             Fault::Kill => {
                 ground.fleet.replace(one).await?;
-                ("a worker is killed".to_owned(), vec![one])
+                "a worker is killed".to_owned()
             }
+            Fault::Pause => self.pause(one, ground).await?,
             Fault::Hang => {
                 let ship = ground.fleet.ships().get(one).context("nobody is there")?;
                 ship.signal(Signal::STOP)?;
-                (format!("{} is stopped", ship.name), vec![one])
+                format!("{} is stopped", ship.name)
             }
         };
         let over = host_clock::now();
@@ -171,6 +185,32 @@ impl Nemesis {
         ground.env.sleep(Duration::from_millis(away)).await;
         server.start_again().await?;
         Ok(format!("the server was {how} and started again"))
+    }
+
+    async fn pause(&mut self, one: usize, ground: &Ground) -> anyhow::Result<String> {
+        let more = Duration::from_millis(self.luck.below(2_000));
+        let ship = ground.fleet.ships().get(one).context("nobody is there")?;
+        ship.signal(Signal::STOP)?;
+        ground.env.sleep(PAUSED + more).await;
+        ship.signal(Signal::CONT)?;
+        let (name, paused) = (&ship.name, (PAUSED + more).as_millis());
+        Ok(format!("{name} was stopped for {paused} ms"))
+    }
+
+    async fn slow(&mut self, struck: &[usize], ground: &Ground) -> anyhow::Result<String> {
+        let mut within = |(least, most): (u64, u64)| least + self.luck.below(most - least + 1);
+        let (delay, lasts) = (within(DELAY_MS), within(SLOW_MS));
+        for place in struck {
+            proxy(ground, *place)?.latency(Duration::from_millis(delay), Duration::ZERO);
+        }
+        ground.env.sleep(Duration::from_millis(lasts)).await;
+        for place in struck {
+            proxy(ground, *place)?.latency(Duration::ZERO, Duration::ZERO);
+        }
+        let count = struck.len();
+        Ok(format!(
+            "the ways of {count} had {delay} ms of latency for {lasts} ms"
+        ))
     }
 
     async fn cut(&mut self, struck: &[usize], ground: &Ground) -> anyhow::Result<String> {

@@ -17,6 +17,13 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) workers: u32,
     pub(crate) bound_ms: u64,
+    pub(crate) worker_kills: u64,
+    pub(crate) broker_restarts: u64,
+    pub(crate) cuts: u64,
+    /// By fault: how long those who were struck took to run a job again; for `kill`, how long the jobs of the
+    /// killed process were nobody's.
+    pub(crate) recovery_ms: BTreeMap<&'static str, Milliseconds>,
+    /// By fault: how often it struck, and how long those who were struck took to run a job again.
     pub(crate) faults: BTreeMap<&'static str, Recovery>,
     /// Faults that were asked for and that this broker cannot suffer.
     pub(crate) skipped: Vec<&'static str>,
@@ -25,14 +32,28 @@ pub(crate) struct Report {
     pub(crate) stalls: Vec<Stall>,
     /// Why the run ended before its time.
     pub(crate) broken_off: Option<String>,
+    /// Jobs that were asked for.
     pub(crate) jobs: u64,
+    pub(crate) accepted: u64,
     /// Runs beyond one for each job.
     pub(crate) rerun: u64,
+    /// Runs that did a job's work again, as the judge counts them.
+    pub(crate) duplicates: u64,
+    /// Those that took over without a cause.
+    pub(crate) unexplained_duplicates: u64,
+    /// Jobs that ended twice though only one end can count.
+    pub(crate) settled_twice: u64,
     pub(crate) lost: u64,
+    /// With a confidence of 95 %, no greater part of all jobs is lost.
+    pub(crate) loss_rate_at_most: f64,
+    /// The most memory that witness and judge had.
+    pub(crate) peak_memory_mib: u64,
     /// What else the judge found, by kind.
     pub(crate) violations: BTreeMap<String, u64>,
     /// Jobs and messages that were not at their end when the run was over.
     pub(crate) unsettled: u64,
+    /// The same number.
+    pub(crate) stuck: u64,
     pub(crate) seconds: u64,
     pub(crate) verdict: Verdict,
     /// Where logs and history are, if they were kept.
@@ -48,6 +69,8 @@ pub(crate) struct Report {
 pub(crate) enum Verdict {
     /// All is well.
     Passed,
+    /// Nothing was found, in too few jobs to say so.
+    TooFew,
     /// A worker process was silent for too long, or something was not settled in time.
     Stalled,
     /// A job was lost, or the history is otherwise wrong.
@@ -114,6 +137,12 @@ impl fmt::Display for Report {
                 "  {fault:<10} {n:>4} times; workers run again after p50 {p50} ms, p99 {p99} ms, max {max} ms"
             )?;
         }
+        if let Some(Milliseconds { p50, p99, max }) = self.recovery_ms.get("kill") {
+            writeln!(
+                f,
+                "  jobs of killed workers are begun again after p50 {p50} ms, p99 {p99} ms, max {max} ms"
+            )?;
+        }
         for fault in &self.skipped {
             writeln!(f, "  {fault:<10} skipped: {broker} cannot suffer it")?;
         }
@@ -132,6 +161,15 @@ impl fmt::Display for Report {
             "  jobs {}, run again {}, lost {}, not settled {}, workers stalled {} (bound {} ms)",
             self.jobs, self.rerun, self.lost, self.unsettled, self.stalled, self.bound_ms
         )?;
+        writeln!(
+            f,
+            "  accepted {}, duplicates {} (unexplained {}), settled twice {}, at most {:.2e} of all lost (95 %)",
+            self.accepted,
+            self.duplicates,
+            self.unexplained_duplicates,
+            self.settled_twice,
+            self.loss_rate_at_most
+        )?;
         if !self.findings.is_empty() {
             writeln!(f, "{}", self.findings)?;
         }
@@ -140,6 +178,7 @@ impl fmt::Display for Report {
         }
         let verdict = match self.verdict {
             Verdict::Passed => "passed",
+            Verdict::TooFew => "too few jobs to say",
             Verdict::Stalled => "stalled",
             Verdict::Unsafe => "unsafe",
         };

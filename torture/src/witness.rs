@@ -4,7 +4,7 @@
 //! process said before its death is known. It has threads of its own, so that nothing which happens to the run
 //! or to the load keeps it from listening.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -35,6 +35,18 @@ struct Known {
     since: Micros,
     /// When each process first began a job that was asked for after that.
     first_runs: HashMap<Name, Micros>,
+    /// How many jobs were accepted.
+    accepted: u64,
+    /// Who is running what.
+    running: HashMap<Job, Name>,
+    /// When each process was killed that was.
+    killed: HashMap<Name, Micros>,
+    /// The jobs that a killed process was running and that nobody has begun again, with the time of the kill.
+    orphans: HashMap<Job, Micros>,
+    /// How long other orphans were nobody's.
+    adopted: Vec<Micros>,
+    /// One of each name: there are millions of events and a few names.
+    names: HashSet<Name>,
     /// A line that could not be read, which must not happen.
     nonsense: Option<String>,
 }
@@ -90,6 +102,40 @@ impl Witness {
         self.testimony.lock().first_runs.get(process).copied()
     }
 
+    /// How many jobs were accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.testimony.lock().accepted
+    }
+
+    /// From now on the jobs that this process was running, which was killed at this moment, are orphans until
+    /// somebody begins them again. What it said before its death and is heard later counts, too.
+    pub(crate) fn orphan(&self, process: &Name, at: Micros) {
+        let mut known = self.testimony.lock();
+        let mut orphans = Vec::new();
+        known.running.retain(|job, owner| {
+            let is_left = owner == process;
+            if is_left {
+                orphans.push((*job, at));
+            }
+            !is_left
+        });
+        known.orphans.extend(orphans);
+        known.killed.insert(Name::clone(process), at);
+    }
+
+    /// The orphans that nobody has begun again.
+    pub(crate) fn orphans(&self) -> Vec<Job> {
+        self.testimony.lock().orphans.keys().copied().collect()
+    }
+
+    /// How long each orphan was nobody's that was begun again since the last time this was asked; and forgets
+    /// the others.
+    pub(crate) fn adopted(&self) -> Vec<Micros> {
+        let mut known = self.testimony.lock();
+        known.orphans.clear();
+        std::mem::take(&mut known.adopted)
+    }
+
     /// How many of the jobs that were asked for after this moment have not succeeded.
     pub(crate) fn open_since(&self, moment: Micros) -> usize {
         let known = self.testimony.lock();
@@ -97,13 +143,13 @@ impl Witness {
         open.filter(|asked| **asked > moment).count()
     }
 
-    /// The history in the order of time, or what of it could not be read.
+    /// Hands the history over, in the order of time, or says what of it could not be read.
     pub(crate) fn history(&self) -> anyhow::Result<Vec<Event>> {
-        let known = self.testimony.lock();
+        let mut known = self.testimony.lock();
         if let Some(line) = &known.nonsense {
             anyhow::bail!("the witness was told what is no event: {line:?}");
         }
-        let mut events = known.events.clone();
+        let mut events = std::mem::take(&mut known.events);
         events.sort_by_key(|event| event.at);
         Ok(events)
     }
@@ -140,10 +186,20 @@ impl Testimony {
 }
 
 impl Known {
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, mut event: Event) {
+        self.share(&mut event.what);
         match &event.what {
             What::Enqueue(Enqueue { job, .. }) => drop(self.open.insert(*job, event.at)),
+            What::Accepted { .. } => self.accepted += 1,
             What::Start(Start { job, owner, .. }) => {
+                if let Some(at) = self.killed.get(owner) {
+                    self.orphans.insert(*job, *at);
+                } else {
+                    self.running.insert(*job, Name::clone(owner));
+                    if let Some(killed) = self.orphans.remove(job) {
+                        self.adopted.push(event.at.saturating_sub(killed));
+                    }
+                }
                 let is_fresh = |asked: &Micros| *asked > self.since;
                 if self.open.get(job).is_some_and(is_fresh) {
                     let first = self.first_runs.entry(Name::clone(owner));
@@ -155,10 +211,26 @@ impl Known {
                 job,
                 finish: Finish::Succeeded,
                 ..
-            } => drop(self.open.remove(job)),
+            } => {
+                self.open.remove(job);
+                self.running.remove(job);
+                self.orphans.remove(job);
+            }
             _ => {}
         }
         self.events.push(event);
+    }
+
+    fn share(&mut self, what: &mut What) {
+        let (What::Enqueue(Enqueue { queue: name, .. }) | What::Start(Start { owner: name, .. })) =
+            what
+        else {
+            return;
+        };
+        match self.names.get(name) {
+            Some(known) => *name = Name::clone(known),
+            None => drop(self.names.insert(Name::clone(name))),
+        }
     }
 }
 
@@ -224,6 +296,23 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_a_killed_process_is_an_orphan_until_another_begins_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let witness = Witness::listen(&folder.path().join("witness")).unwrap();
+        witness.record(start(1, "one"));
+        witness.record(start(2, "two"));
+        witness.orphan(&"one".into(), host_clock::now());
+        // It was said before the death, and is heard after it.
+        witness.record(start(3, "one"));
+        let mut orphans = witness.orphans();
+        orphans.sort_unstable();
+        assert_eq!(orphans, [Job(1), Job(3)]);
+        witness.record(start(1, "two"));
+        assert_eq!(witness.orphans(), [Job(3)]);
+        assert_eq!(witness.adopted().len(), 1);
+    }
+
+    #[test]
     fn what_a_process_said_is_known_after_it_has_hung_up() {
         let folder = tempfile::tempdir().unwrap();
         let witness = Witness::listen(&folder.path().join("witness")).unwrap();
@@ -231,7 +320,7 @@ mod tests {
         let voice = Voice::connect(witness.socket()).unwrap();
         voice.say(start(7, "one")).unwrap();
         drop(voice);
-        while witness.history().unwrap().len() < 2 {
+        while witness.testimony.lock().events.len() < 2 {
             thread::yield_now();
         }
         assert!(witness.first_run(&"one".into()).is_some());

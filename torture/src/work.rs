@@ -12,10 +12,6 @@ use crate::witness::Voice;
 /// The queue of all jobs.
 pub(crate) const QUEUE: &str = "work";
 
-/// How long each job takes: so long that a handful of them keeps a worker process busy, and little beside the
-/// time in which it has to come back.
-pub(crate) const LASTS: Duration = Duration::from_millis(50);
-
 /// A job that does nothing for a while.
 #[derive(Debug, Task, Serialize, Deserialize)]
 #[task(name = "torture.work", queue = "work")]
@@ -29,6 +25,8 @@ pub(crate) struct Post {
     pub(crate) name: Name,
     pub(crate) voice: Arc<Voice>,
     pub(crate) env: Arc<dyn Env>,
+    /// How long each job takes.
+    pub(crate) lasts: Duration,
     /// Whether later runs of a job have higher fencing numbers.
     pub(crate) is_fenced: bool,
 }
@@ -45,7 +43,7 @@ pub(crate) async fn work(work: Work, State(post): State<Post>, context: JobConte
         lease_until: None,
         body: Some(work.number),
     }))?;
-    post.env.sleep(LASTS).await;
+    post.env.sleep(post.lasts).await;
     let finish = Finish::Succeeded;
     post.voice.say(What::End { job, run, finish })?;
     Ok(())

@@ -26,6 +26,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
         name,
         config,
         witness,
+        lasts,
     }) = role;
     let filter = std::env::var("BANANAS_LOG").unwrap_or_else(|_| LOG.to_owned());
     tracing_subscriber::fmt()
@@ -45,6 +46,7 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
         name: name.into(),
         voice: Arc::new(voice),
         env: Arc::clone(app.env()),
+        lasts,
         is_fenced,
     };
     app.worker()

@@ -99,6 +99,42 @@ fn faults_that_a_file_cannot_suffer_are_left_out_and_said_so() {
 }
 
 #[test]
+fn jobs_of_a_killed_worker_are_begun_again_and_too_few_jobs_prove_nothing() {
+    let line = "--broker sqlite --faults kill --jobs 200 --workers 2 --bound 20s --seed 4";
+    let (code, report) = torture(line);
+    assert_eq!(code, Some(7), "{report}");
+    assert_eq!(report["verdict"], "too_few");
+    assert!(report["accepted"].as_u64().unwrap() >= 200, "{report}");
+    assert_eq!(report["worker_kills"], report["faults"]["kill"]["n"]);
+    let max = report["recovery_ms"]["kill"]["max"].as_u64();
+    assert!((1..20_000).contains(&max.unwrap()), "{report}");
+    assert_eq!(report["unexplained_duplicates"], 0);
+}
+
+#[test]
+fn many_short_jobs_are_judged_with_faults_between_them() {
+    let line = "--broker sqlite --faults kill --jobs 1200 --lasts 1ms --workers 2 --bound 20s";
+    let (code, report) = torture(line);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report["accepted"].as_u64().unwrap() >= 1_200, "{report}");
+    assert!(report["loss_rate_at_most"].as_f64().unwrap() < 0.003);
+    assert_eq!(report["settled_twice"], 0);
+}
+
+#[test]
+fn a_paused_worker_and_slow_ways_lose_nothing() {
+    if !has_redis() {
+        return;
+    }
+    let line = "--broker redis --faults latency,pause --rounds 1 --workers 2 --seed 5 --bound 20s";
+    let (code, report) = torture(line);
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(report["faults"]["pause"]["n"], 1);
+    assert_eq!(report["faults"]["latency"]["n"], 1);
+    assert_eq!(report["unexplained_duplicates"], 0, "{report}");
+}
+
+#[test]
 fn a_run_without_a_server_or_with_a_wrong_line_could_not_be_done() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_torture"));
     let output = command.env("PATH", "").output().unwrap();

@@ -131,6 +131,10 @@ pub enum What {
         /// The durability class that survives it without a loss; 0 if every class does.
         #[serde(default)]
         needs: u8,
+        /// The processes that it strikes, by their names in the starts of runs; when it names none, it may
+        /// strike all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        struck: Vec<Name>,
     },
     /// The fault is over.
     #[serde(rename = "fault.end")]

@@ -66,6 +66,21 @@ impl Settlement {
 }
 
 impl Run<'_> {
+    /// Whether its handler said yes.
+    pub(super) fn has_succeeded(&self) -> bool {
+        matches!(self.end, Some((_, Finish::Succeeded)))
+    }
+
+    /// When it is known to have done its work: its end, or the answer to the settlement that ended the job.
+    fn done(&self) -> Option<Micros> {
+        let ended = self.end.filter(|(_, finish)| *finish == Finish::Succeeded);
+        let acked = self
+            .counted()
+            .find(|settlement| settlement.ending == Ending::Ack);
+        ended
+            .map(|(at, _)| at)
+            .or_else(|| acked.and_then(Settlement::counted))
+    }
     /// The settlements that count. There should be one at most.
     pub(super) fn counted(&self) -> impl Iterator<Item = &Settlement> {
         let settlements = self.settlements.iter();
@@ -173,6 +188,20 @@ impl<'a> Facts<'a> {
             }
             _ => {}
         }
+    }
+
+    /// How many runs are duplicates: beside the run that was done first, all that began after that or were done
+    /// too. A run that came to nothing before is none.
+    pub(super) fn duplicates(&self) -> u64 {
+        let done = self.runs.iter().enumerate();
+        let done = done.filter_map(|(n, run)| Some((run.done()?, n)));
+        let Some((first_done, first)) = done.min() else {
+            return 0;
+        };
+        let runs = self.runs.iter().enumerate();
+        let again =
+            runs.filter(|(n, run)| *n != first && (run.at > first_done || run.done().is_some()));
+        again.count() as u64
     }
 
     /// Whether it surely exists: it was accepted, or what nobody knew of ran or was found.

@@ -36,10 +36,53 @@ struct Death {
     killed: bool,
 }
 
+/// A fault, with the while that it lasted.
+struct Disturbance<'a> {
+    span: (Micros, Micros),
+    needs: u8,
+    struck: &'a [Name],
+}
+
+/// The faults of a history. One that is not over when the history ends lasts until its end.
+fn spans_of(events: &[Event]) -> Vec<Disturbance<'_>> {
+    let mut open: Vec<(&Name, Disturbance<'_>)> = Vec::new();
+    let mut over = Vec::new();
+    for Event { at, what } in events {
+        match what {
+            What::FaultBegin {
+                fault,
+                needs,
+                struck,
+            } => {
+                let disturbance = Disturbance {
+                    span: (*at, Micros::MAX),
+                    needs: *needs,
+                    struck,
+                };
+                open.push((fault, disturbance));
+            }
+            What::FaultEnd { fault } => {
+                if let Some(n) = open.iter().rposition(|(name, _)| *name == fault) {
+                    let (_, mut disturbance) = open.remove(n);
+                    disturbance.span.1 = *at;
+                    over.push(disturbance);
+                }
+            }
+            _ => {}
+        }
+    }
+    over.extend(open.into_iter().map(|(_, disturbance)| disturbance));
+    over
+}
+
 /// What disturbed the system under test.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
+    /// Of the faults that name nobody, and so may strike anybody.
+    of_all: Spans,
     all: Spans,
+    /// Of the faults that say whom they strike.
+    of_owners: HashMap<Name, Spans>,
     beyond_durability: Spans,
     kills: Spans,
     deaths: HashMap<Name, Vec<Death>>,
@@ -47,37 +90,31 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn read(events: &[Event], rules: &Rules) -> Self {
-        let mut open: Vec<(&Name, Micros, u8)> = Vec::new();
-        let mut spans: Vec<(Micros, Micros, u8)> = Vec::new();
+        let spans = spans_of(events);
         let mut deaths: HashMap<Name, Vec<Death>> = HashMap::new();
         for Event { at, what } in events {
-            match what {
-                What::FaultBegin { fault, needs } => open.push((fault, *at, *needs)),
-                What::FaultEnd { fault } => {
-                    if let Some(n) = open.iter().rposition(|(name, ..)| *name == fault) {
-                        let (_, begin, needs) = open.remove(n);
-                        spans.push((begin, *at, needs));
-                    }
-                }
-                What::ProcessEnd { owner, killed } => {
-                    let death = Death {
-                        at: *at,
-                        killed: *killed,
-                    };
-                    deaths.entry(Name::clone(owner)).or_default().push(death);
-                }
-                _ => {}
+            if let What::ProcessEnd { owner, killed } = what {
+                let death = Death {
+                    at: *at,
+                    killed: *killed,
+                };
+                deaths.entry(Name::clone(owner)).or_default().push(death);
             }
         }
-        // A fault that is not over when the history ends lasts until its end.
-        spans.extend(
-            open.iter()
-                .map(|(_, begin, needs)| (*begin, Micros::MAX, *needs)),
-        );
-        let span = |(begin, end, _): &(Micros, Micros, u8)| (*begin, *end);
-        let all = spans.iter().map(span).collect();
-        let harmful = spans.iter().filter(|(.., needs)| *needs > rules.durability);
-        let mut beyond: Vec<(Micros, Micros)> = harmful.map(span).collect();
+        let of_all = spans.iter().filter(|fault| fault.struck.is_empty());
+        let of_all = of_all.map(|fault| fault.span).collect();
+        let all = spans.iter().map(|fault| fault.span).collect();
+        let mut of_owners: HashMap<Name, Vec<(Micros, Micros)>> = HashMap::new();
+        for fault in &spans {
+            for owner in fault.struck {
+                let of_owner = of_owners.entry(Name::clone(owner)).or_default();
+                of_owner.push(fault.span);
+            }
+        }
+        let of_owners = of_owners.into_iter();
+        let of_owners = of_owners.map(|(owner, spans)| (owner, Spans::new(spans)));
+        let harmful = spans.iter().filter(|fault| fault.needs > rules.durability);
+        let mut beyond: Vec<(Micros, Micros)> = harmful.map(|fault| fault.span).collect();
         if rules.durability == 0 {
             // The lowest class dies with its process.
             beyond.extend(deaths.values().flatten().map(|death| (death.at, death.at)));
@@ -85,7 +122,9 @@ impl Faults {
         let killed = deaths.values().flatten().filter(|death| death.killed);
         let kills = killed.map(|death| (death.at, death.at)).collect();
         Self {
+            of_all: Spans::new(of_all),
             all: Spans::new(all),
+            of_owners: of_owners.collect(),
             kills: Spans::new(kills),
             beyond_durability: Spans::new(beyond),
             deaths,
@@ -95,6 +134,12 @@ impl Faults {
     /// Whether there was any fault in this while.
     pub(super) fn any(&self, from: Micros, to: Micros) -> bool {
         self.all.touch(from, to)
+    }
+
+    /// Whether there was a fault in this while that may have struck this process.
+    pub(super) fn struck(&self, owner: &Name, from: Micros, to: Micros) -> bool {
+        let own = self.of_owners.get(owner);
+        self.of_all.touch(from, to) || own.is_some_and(|spans| spans.touch(from, to))
     }
 
     /// Whether there was one that the promised durability does not survive.

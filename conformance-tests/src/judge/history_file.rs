@@ -115,7 +115,11 @@ fn share(what: &mut What, names: &mut HashSet<Name>) {
         What::Start(Start { owner, .. })
         | What::ProcessStart { owner }
         | What::ProcessEnd { owner, .. } => share(owner),
-        What::FaultBegin { fault, .. } | What::FaultEnd { fault } => share(fault),
+        What::FaultBegin { fault, struck, .. } => {
+            share(fault);
+            struck.iter_mut().for_each(share);
+        }
+        What::FaultEnd { fault } => share(fault),
         _ => {}
     }
 }

@@ -9,6 +9,10 @@ use super::faults::Faults;
 use super::rules::{Proof, Rules};
 use super::verdict::{Cause, Verdict, Violation};
 
+/// How long after its success a run is surely settled, where settlements are not recorded: what disturbs its
+/// process only later explains no other run.
+const SETTLED: Micros = 10_000_000;
+
 /// How a run came to take over from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takeover {
@@ -33,10 +37,14 @@ pub(super) fn judge_runs(
         used: 0,
         ends: facts.copies.len().max(1),
     };
+    let mut unexplained = 0;
     for n in 0..facts.runs.len() {
-        holders.start(n, verdict);
+        unexplained += u64::from(!holders.start(n, verdict));
         judge_body(facts, n, verdict);
     }
+    let duplicates = facts.duplicates();
+    verdict.counts.duplicates += duplicates;
+    verdict.counts.unexplained_duplicates += duplicates.min(unexplained);
     if facts.copies.len() <= 1 {
         judge_numbers(facts, (rules, faults), verdict);
     }
@@ -57,7 +65,9 @@ struct Holders<'a> {
 }
 
 impl Holders<'_> {
-    fn start(&mut self, n: usize, verdict: &mut Verdict) {
+    /// Takes the next run, and answers whether it had a cause.
+    fn start(&mut self, n: usize, verdict: &mut Verdict) -> bool {
+        let mut is_explained = true;
         let next = &self.facts.runs[n];
         let takeovers = self.open.iter().enumerate().filter_map(|(place, holder)| {
             let takeover = self.takeover(&self.facts.runs[*holder], next)?;
@@ -66,6 +76,7 @@ impl Holders<'_> {
         let best = takeovers.min_by_key(|(last_resort, ..)| *last_resort);
         let cancelled = self.facts.cancelled.iter().any(|at| *at < next.at);
         if cancelled && self.facts.copies.len() <= 1 {
+            is_explained = false;
             self.unexplained(n, verdict);
         } else if let Some((_, place, takeover)) = best {
             let holder = self.open.remove(place);
@@ -81,9 +92,11 @@ impl Holders<'_> {
                 verdict.explain(Cause::PublishedAgain);
             }
         } else {
+            is_explained = false;
             self.unexplained(n, verdict);
         }
         self.open.push(n);
+        is_explained
     }
 
     fn take_over(&mut self, holder: usize, n: usize, takeover: Takeover, verdict: &mut Verdict) {
@@ -125,22 +138,30 @@ impl Holders<'_> {
         {
             return Some(Takeover::GivenBack);
         }
+        let until = self.disturbed_until(earlier, next);
         let mut asked_before = earlier.settlements.iter().filter(|s| s.asked <= next.at);
         let cause = if lapsed {
             Cause::LeaseLapsed
         } else if asked_before.any(Settlement::is_unknown) {
             Cause::UnknownSettlement
-        } else if self
-            .faults
-            .killed(&earlier.start.owner, earlier.at, next.at)
-        {
+        } else if self.faults.killed(&earlier.start.owner, earlier.at, until) {
             Cause::Killed
-        } else if self.faults.any(earlier.at, next.at) {
+        } else if self.faults.struck(&earlier.start.owner, earlier.at, until) {
             Cause::Fault
         } else {
             return None;
         };
         Some(Takeover::Explained(cause))
+    }
+
+    /// Until when a disturbance can be the cause that the next run follows the earlier one.
+    fn disturbed_until(&self, earlier: &Run<'_>, next: &Run<'_>) -> Micros {
+        match earlier.end {
+            Some((at, Finish::Succeeded)) if self.rules.proof == Proof::Runs => {
+                next.at.min(at.saturating_add(SETTLED))
+            }
+            _ => next.at,
+        }
     }
 
     /// Where settlements are not recorded: a failed run was given back, and so was one whose process shut down.
@@ -181,6 +202,10 @@ impl Holders<'_> {
             None => Violation::Duplicated,
         };
         self.tell(violation, (earlier, n), verdict);
+        // The settlement of the earlier run counted, for nothing kept it from that; so did the one of the next.
+        if succeeded && next.has_succeeded() {
+            self.tell(Violation::SettledTwice, (earlier, n), verdict);
+        }
     }
 
     fn tell(&self, violation: Violation, (earlier, next): (usize, usize), verdict: &mut Verdict) {
@@ -192,6 +217,9 @@ impl Holders<'_> {
                     "settled run {} after run {} had taken over",
                     runs[0], runs[1]
                 )
+            }
+            Violation::SettledTwice => {
+                format!("succeeded as {} and as {}", runs[0], runs[1])
             }
             _ => format!(
                 "ran as {} again, after run {}, without a cause",
@@ -238,5 +266,5 @@ fn judge_numbers(facts: &Facts<'_>, (rules, faults): (&Rules, &Faults), verdict:
 /// crash uses no attempt.
 fn failed(earlier: &Run<'_>, next: &Run<'_>, faults: &Faults) -> bool {
     matches!(earlier.end, Some((at, Finish::Failed))
-        if !faults.killed(&earlier.start.owner, at, next.at) && !faults.any(at, next.at))
+        if !faults.killed(&earlier.start.owner, at, next.at) && !faults.struck(&earlier.start.owner, at, next.at))
 }

@@ -73,6 +73,11 @@ pub struct Counts {
     pub forgiven: u64,
     /// Jobs with an unknown enqueue that turned out to have been accepted.
     pub recovered: u64,
+    /// Runs that did a job's work again: beside the run that was done first, all of the job that began after
+    /// that or were done too.
+    pub duplicates: u64,
+    /// Those of them that took a job over without a cause; each is a violation, too.
+    pub unexplained_duplicates: u64,
     /// Runs that followed a retry or a release.
     pub reruns: u64,
     /// Runs that have a cause, by cause.
@@ -211,6 +216,9 @@ impl fmt::Display for Counts {
             self.ok, self.remaining, self.late, self.forgiven
         )?;
         write!(f, "runs: {}, given back {}", self.runs, self.reruns)?;
+        if self.duplicates > 0 {
+            write!(f, ", duplicates {}", self.duplicates)?;
+        }
         for (cause, count) in &self.explained {
             write!(f, ", {cause} {count}")?;
         }

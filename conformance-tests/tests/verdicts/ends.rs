@@ -1,7 +1,7 @@
 //! What was accepted has one end, in one place.
 
 use conformance_tests::judge::{
-    Answer, Ending, Finish, Job, Place, Proof, Rules, Start, Violation, What,
+    Answer, Ending, Finish, Job, Name, Place, Proof, Rules, Start, Violation, What,
 };
 
 use crate::script::{Script, drained, start, violations};
@@ -169,6 +169,69 @@ fn seen_from_inside_the_handlers_the_end_of_a_run_is_the_end_of_the_job() {
     let verdict = again.judged(&rules);
     verdict.assert_clean();
     assert_eq!(verdict.counts.reruns, 1);
+}
+
+#[test]
+fn a_run_after_the_first_success_is_a_duplicate_and_one_that_came_to_nothing_before_it_is_none() {
+    let rules = Rules {
+        proof: Proof::Runs,
+        ..drained()
+    };
+    let crashed = Script::accepted().unleased(1, 1).killed("w");
+    let again = crashed.unleased(1, 2).end(1, 2, Finish::Succeeded);
+    assert_eq!(again.judged(&rules).counts.duplicates, 0);
+    let done = Script::accepted()
+        .unleased(1, 1)
+        .end(1, 1, Finish::Succeeded);
+    let explained = done.clone().killed("w").unleased(1, 2);
+    let counts = explained.judged(&rules).counts;
+    assert_eq!((counts.duplicates, counts.unexplained_duplicates), (1, 0));
+    let twice = done.unleased(1, 2).end(1, 2, Finish::Succeeded);
+    let verdict = twice.judged(&rules);
+    let counts = &verdict.counts;
+    assert_eq!((counts.duplicates, counts.unexplained_duplicates), (1, 1));
+    let found = [Violation::RunAfterEnd, Violation::SettledTwice];
+    assert_eq!(violations(&verdict), found);
+}
+
+#[test]
+fn a_process_that_is_killed_long_after_a_success_explains_no_run_of_that_job() {
+    let rules = Rules {
+        proof: Proof::Runs,
+        ..drained()
+    };
+    let after = |wait| {
+        let mut script = Script::accepted()
+            .unleased(1, 1)
+            .end(1, 1, Finish::Succeeded);
+        script.now += wait;
+        violations(&script.killed("w").unleased(1, 2).judged(&rules))
+    };
+    assert_eq!(after(5_000_000), []);
+    assert_eq!(after(11_000_000), [Violation::RunAfterEnd]);
+}
+
+#[test]
+fn a_fault_that_names_whom_it_strikes_explains_no_run_of_another() {
+    let rules = Rules {
+        proof: Proof::Runs,
+        ..drained()
+    };
+    let after = |struck: &str| {
+        let fault: Name = "pause-1".into();
+        let script = Script::accepted().unleased(1, 1).then(What::FaultBegin {
+            fault: Name::clone(&fault),
+            needs: 0,
+            struck: vec![struck.into()],
+        });
+        script
+            .then(What::FaultEnd { fault })
+            .unleased(1, 2)
+            .judged(&rules)
+    };
+    let violations = |struck| after(struck).counts.violations;
+    assert!(!violations("w").contains_key(&Violation::Duplicated));
+    assert_eq!(violations("another")[&Violation::Duplicated], 1);
 }
 
 #[test]

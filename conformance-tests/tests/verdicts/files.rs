@@ -45,6 +45,7 @@ fn every_kind_of_event() -> Script {
         .then(What::FaultBegin {
             fault: fault(),
             needs: 2,
+            struck: Vec::new(),
         })
         .start(1, u64::MAX)
         .then(What::Extended {

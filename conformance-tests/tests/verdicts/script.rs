@@ -143,6 +143,7 @@ impl Script {
         self.then(What::FaultBegin {
             fault: Name::clone(&fault),
             needs,
+            struck: Vec::new(),
         })
         .then(What::FaultEnd { fault })
     }

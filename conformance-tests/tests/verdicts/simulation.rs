@@ -261,6 +261,7 @@ impl Simulation {
         self.happens(What::FaultBegin {
             fault: Name::clone(&fault),
             needs: 0,
+            struck: Vec::new(),
         });
         let owner = self.owner(chance % 3);
         self.give_back(|held| held.owner == owner);
